@@ -1,0 +1,61 @@
+"""What survives a crash besides the entries: the hard state, and what a snapshot stands for."""
+
+import msgspec
+
+from raftlog.core.ids import NOTHING, EntryId, Index, Micros, NodeId, Term
+from raftlog.core.membership import Membership, MembershipAt
+
+
+class HardState(msgspec.Struct, frozen=True, array_like=True):
+    """What must survive a crash besides the log: term and vote before any promise, the commit index as a hint.
+
+    Invariants: `term` never decreases; within a term `vote` is set at most once; `commit` is at most the last index
+    that was durable when this was written, so a shorter log found at recovery is damage.
+    """
+
+    term: Term = 0
+    vote: NodeId | None = None
+    commit: Index = 0
+
+
+class SnapshotMeta(msgspec.Struct, frozen=True):
+    """What a snapshot stands for: the whole log up to `last`, the membership in force there, the last log time.
+
+    A fresh cluster's bootstrap record is the snapshot of the empty prefix: `last` is 0@0.
+    """
+
+    last: EntryId
+    membership: MembershipAt
+    log_time: Micros = 0
+
+
+
+class TermRun(msgspec.Struct, frozen=True, array_like=True):
+    """A stretch of consecutive entries of one term, from `first` up to the next run."""
+
+    first: Index
+    term: Term
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """What storage found of one group at start: everything the core needs, and no entry bodies.
+
+    Invariants: `base` covers the log up to and including `base.last`; `runs` describe the entries from
+    `base.last.index + 1` to `last` (empty when there are none); `hard_state.commit <= last`.
+    """
+
+    hard_state: HardState
+    base: SnapshotMeta
+    """The newest snapshot or bootstrap record; the log begins right after it."""
+    runs: tuple[TermRun, ...]
+    last: Index
+    memberships: tuple[MembershipAt, ...]
+    """Membership entries after the base, oldest first."""
+    last_log_time: Micros
+    """The log time of the last entry, or of the base."""
+
+
+def fresh(membership: Membership) -> Recovered:
+    """What a node finds right after it was initialised with `membership`."""
+    base = SnapshotMeta(NOTHING, MembershipAt(0, membership))
+    return Recovered(HardState(), base, (), 0, (), 0)

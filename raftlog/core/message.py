@@ -1,0 +1,129 @@
+"""What nodes of one group say to each other: one type per message, each with only the fields it needs.
+
+Every message carries `group`, `sender`, `to` and the sender's `term`. A receiver in a lower term adopts it, one in a
+higher term answers with its own; the exception is stated at `PreVoteRequest`. Later message kinds (installing a
+snapshot, `TimeoutNow`) join this union; the wire format holds their numbers free.
+"""
+
+from typing import TypeAlias
+
+import msgspec
+
+from raftlog.core.entry import Entry
+from raftlog.core.ids import EntryId, GroupId, Index, Micros, NodeId, RequestId, Term
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True):
+    group: GroupId
+    sender: NodeId
+    to: NodeId
+    term: Term
+
+
+class PreVoteRequest(_Message, frozen=True, kw_only=True):
+    """Would you vote for me in `term + 1`? Asked without raising a term (thesis 9.6); changes nothing at the receiver.
+
+    `term` is the sender's own, current term: the proposed one is never mistaken for it.
+    """
+
+    last: EntryId
+    """The last entry of the sender's log."""
+
+
+class PreVoteResponse(_Message, frozen=True, kw_only=True):
+    """Whether the receiver would vote. A refusal carries the receiver's term, so that a group behind it catches up."""
+
+    proposed_term: Term
+    """The term that was asked about."""
+    granted: bool
+
+
+class VoteRequest(_Message, frozen=True, kw_only=True):
+    """Vote for me in `term`. Leaves only after the sender's own term and vote are durable."""
+
+    last: EntryId
+
+
+class VoteResponse(_Message, frozen=True, kw_only=True):
+    """The vote of `term`. A grant leaves only after it is durable."""
+
+    granted: bool
+
+
+class AppendRequest(_Message, frozen=True, kw_only=True):
+    """Entries that follow `prev`; without entries, a probe whether `prev` matches.
+
+    Invariants: entries are consecutive from `prev.index + 1`; `commit` may exceed what this message verifies, so the
+    receiver caps it at `prev.index + len(entries)`.
+    """
+
+    prev: EntryId
+    entries: tuple[Entry, ...]
+    commit: Index
+
+
+class AppendAccepted(_Message, frozen=True, kw_only=True):
+    """The sender's log is durable and equal to that of the leader of `term` up to and including `match`."""
+
+    match: Index
+
+
+class AppendRejected(_Message, frozen=True, kw_only=True):
+    """The entry at `prev` is missing or of another term.
+
+    `hint` is the last entry of the sender's log at or before `prev` whose term is at most `prev`'s: nothing between
+    them can match, so the leader need not probe there.
+    """
+
+    prev: EntryId
+    hint: EntryId
+
+
+class Heartbeat(_Message, frozen=True, kw_only=True):
+    """I lead. Carries no entries, so it never waits behind any.
+
+    `commit` is at most what the leader knows to match at this receiver: an unverified tail must not commit.
+    """
+
+    round: int
+    """Counts up within a leadership; an answer confirms this and every earlier round."""
+    commit: Index
+    vote_span: Micros
+    """For this long after receipt the receiver refuses votes, whatever its own settings."""
+
+
+class HeartbeatAck(_Message, frozen=True, kw_only=True):
+    """I still follow you, at `round`. It acknowledges no entry."""
+
+    round: int
+    applied: Index
+    digest: int
+    """The running digest of the sender's state machine at `applied` (u64)."""
+
+
+class ReadIndexRequest(_Message, frozen=True, kw_only=True):
+    """A follower asks from which applied index on its own linearizable reads may be answered."""
+
+    id: RequestId
+
+
+class ReadIndexResponse(_Message, frozen=True, kw_only=True):
+    """The answer; `index` is None when the asked node cannot vouch for being the leader."""
+
+    id: RequestId
+    index: Index | None
+
+
+Message: TypeAlias = (
+    PreVoteRequest
+    | PreVoteResponse
+    | VoteRequest
+    | VoteResponse
+    | AppendRequest
+    | AppendAccepted
+    | AppendRejected
+    | Heartbeat
+    | HeartbeatAck
+    | ReadIndexRequest
+    | ReadIndexResponse
+)

@@ -1,0 +1,134 @@
+"""What the core asks of its driver: one `Ready` per batch of inputs, its fields in the order to perform them.
+
+The driver owes exactly this:
+
+1. send `messages` at once;
+2. hand `hard_state` and `entries` to storage as one write; writes complete in the order they were handed over;
+3. when that write and all earlier ones are synced, send `messages_after_sync` and call `Raft.storage_done` with the
+   Ready's `hard_state` and its last entry's id (a Ready without a write counts as synced once all earlier writes are);
+4. read each of `loads` and answer it with `Raft.entries_loaded`;
+5. apply `apply`, in order and in batches of its own choosing, and report progress with `Raft.applied`;
+6. answer `reads` once the state machine has applied up to their index;
+7. show `events` to people.
+
+It may start the next Ready before the write of this one is done.
+"""
+
+from enum import Enum
+from typing import TypeAlias
+
+import msgspec
+
+from raftlog.core.durable import HardState
+from raftlog.core.entry import Entry
+from raftlog.core.ids import EntryId, Index, Micros, NodeId, RequestId, Term
+from raftlog.core.message import Message
+
+
+class IndexRange(msgspec.Struct, frozen=True):
+    """Consecutive indexes, both ends included."""
+
+    first: Index
+    last: Index
+
+
+class Load(msgspec.Struct, frozen=True):
+    """Read entries `first` to `last` from disk for a follower that needs them; stop at `max_bytes`, but give one."""
+
+    peer: NodeId
+    first: Index
+    last: Index
+    max_bytes: int
+
+
+class Missing(Enum):
+    """Why entries could not be loaded."""
+
+    COMPACTED = "compacted"
+    """A snapshot has replaced them."""
+    DAMAGED = "damaged"
+    """They are unreadable; storage has reported where."""
+
+
+class ReadReleased(msgspec.Struct, frozen=True):
+    """A linearizable read may be answered from the state at `index` or later."""
+
+    id: RequestId
+    index: Index
+
+
+class ReadRefused(msgspec.Struct, frozen=True):
+    """A read that this node can no longer vouch for; ask `leader` (None: nobody is known)."""
+
+    id: RequestId
+    leader: NodeId | None
+
+
+Read: TypeAlias = ReadReleased | ReadRefused
+
+
+class RoleChanged(msgspec.Struct, frozen=True):
+    """The node took another role, term or leader."""
+
+    role: str
+    term: Term
+    leader: NodeId | None
+    reason: str
+
+
+class PeerImpaired(msgspec.Struct, frozen=True):
+    """A follower cannot be served from this node's log."""
+
+    peer: NodeId
+    reason: str
+
+
+class MessageRefused(msgspec.Struct, frozen=True):
+    """A message that no correct peer of this group sends, or whose entries fail their checksum. Nothing was changed."""
+
+    sender: NodeId
+    reason: str
+
+
+Event: TypeAlias = RoleChanged | PeerImpaired | MessageRefused
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """A batch of effects. See the module for what the driver owes."""
+
+    messages: tuple[Message, ...] = ()
+    hard_state: HardState | None = None
+    entries: tuple[Entry, ...] = ()
+    """To be written from `entries[0].index` on, replacing whatever stood there and after it."""
+    messages_after_sync: tuple[Message, ...] = ()
+    loads: tuple[Load, ...] = ()
+    apply: IndexRange | None = None
+    """Committed and durable here; given once. Bodies come from `Raft.recent` or, if that is None, from storage."""
+    reads: tuple[Read, ...] = ()
+    events: tuple[Event, ...] = ()
+
+    @property
+    def writes(self) -> bool:
+        """Whether anything has to reach the disk."""
+        return self.hard_state is not None or bool(self.entries)
+
+
+class Proposed(msgspec.Struct, frozen=True):
+    """The entry is in the leader's log. It is decided only when it is applied with this term."""
+
+    id: EntryId
+
+
+class NotLeader(msgspec.Struct, frozen=True):
+    """Nothing was appended: this node does not lead."""
+
+    leader: NodeId | None
+
+
+class Busy(msgspec.Struct, frozen=True):
+    """Nothing was appended: too much is undecided or unapplied already. Try again after `retry_after`."""
+
+    retry_after: Micros
+
+
+Proposal: TypeAlias = Proposed | NotLeader | Busy

@@ -1,0 +1,1 @@
+"""The state machine contract: commands, queries, time, sessions and snapshots."""

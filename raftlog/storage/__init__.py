@@ -1,0 +1,1 @@
+"""The log on disk: segments, records and recovery over the Disk port."""

@@ -1,0 +1,1 @@
+"""Frames between nodes, and between clients and nodes: the ports, their gRPC adapters and the codec."""
