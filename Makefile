@@ -1,0 +1,44 @@
+# Everything runs in .venv, which `make venv` keeps up to date with pyproject.toml.
+# `make check` is read-only; `make fix` is the only target that writes to the sources.
+
+PYTHON ?= python3
+RUN := .venv/bin/python
+STAMP := .venv/.stamp
+CODE := $(wildcard raftlog statemachines jepsen_like tests bench)
+
+.DEFAULT_GOAL := help
+.PHONY: help venv run test accept check fix bench clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+venv: $(STAMP) ## set up .venv (PYTHON=python3.12 names the interpreter)
+
+$(STAMP): pyproject.toml tests/gate/venv.py
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "There is no '$(PYTHON)' here: install Python 3.11 or newer, or name yours with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) tests/gate/venv.py
+
+run: $(STAMP) ## three nodes, real input, a killed leader, nothing lost (ARGS=--keep leaves them up)
+	@$(RUN) -m raftlog.mainjob $(ARGS)
+
+test: $(STAMP) ## the tests (ARGS="tests/core -k vote" narrows)
+	@$(RUN) -m pytest $(ARGS)
+
+accept: $(STAMP) ## the judged points in full length
+	@$(RUN) -m pytest -m accept $(ARGS)
+
+check: $(STAMP) ## the gate: format, lint, types, import contracts, generated code, traps
+	@$(RUN) tests/gate/check.py $(CODE)
+
+fix: $(STAMP) ## write what check asks for: generated code, lint fixes, format
+	@$(RUN) tests/gate/protoc.py --write
+	@$(RUN) -m ruff check --quiet --fix-only $(CODE)
+	@$(RUN) -m ruff format $(CODE)
+
+bench: $(STAMP) ## the benchmarks (ARGS are passed on)
+	@$(RUN) -m bench $(ARGS)
+
+clean: ## remove the environment and every cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The place for the fault laboratory: seeded simulation, real processes under faults, history checkers."""
