@@ -1,0 +1,14 @@
+"""Settings every test runs under: how hypothesis searches, and how its failures are replayed."""
+
+import os
+
+from hypothesis import settings
+
+# No deadline: the machine's speed is no property of the code. The blob replays a failure anywhere.
+settings.register_profile("search", deadline=None, print_blob=True)
+# Deterministic: the same examples in every run, so that a red build is red again on the next try.
+settings.register_profile("ci", settings.get_profile("search"), derandomize=True, database=None)
+# For a long look by hand: HYPOTHESIS_PROFILE=long make test ARGS=tests/core
+settings.register_profile("long", settings.get_profile("search"), max_examples=5_000)
+
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "search"))
