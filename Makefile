@@ -14,10 +14,10 @@ help: ## list these targets
 
 venv: $(STAMP) ## set up .venv (PYTHON=python3.12 names the interpreter)
 
-$(STAMP): pyproject.toml tests/gate/venv.py
+$(STAMP): pyproject.toml tests/gate/environment.py
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "There is no '$(PYTHON)' here: install Python 3.11 or newer, or name yours with PYTHON=..." >&2; exit 1; }
-	@$(PYTHON) tests/gate/venv.py
+	@$(PYTHON) tests/gate/environment.py
 
 run: $(STAMP) ## three nodes, real input, a killed leader, nothing lost (ARGS=--keep leaves them up)
 	@$(RUN) -m raftlog.mainjob $(ARGS)

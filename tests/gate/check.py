@@ -39,7 +39,9 @@ def main(code: Sequence[str]) -> int:
     """Runs all checks, also after a failed one; exit code 1 when any failed."""
     failed = [name for name, arguments in checks(code).items() if not run(name, arguments)]
     if failed:
-        print(f"make check failed: {', '.join(failed)}. `make fix` mends format, simple lint and generated code.")
+        print(
+            f"make check failed: {', '.join(failed)}. `make fix` mends format, simple lint and generated code."
+        )
     return 1 if failed else 0
 
 

@@ -61,7 +61,7 @@ def differences(wanted: Files, found: Files) -> list[str]:
 
 
 def low_bounds(wanted: Files, project: Mapping[str, object]) -> list[str]:
-    """One sentence per runtime whose lower bound in pyproject.toml differs from what the generated code demands."""
+    """One sentence per runtime that pyproject.toml does not bound by what the generated code demands."""
     bounds = project["dependencies"]
     assert isinstance(bounds, list), f"project.dependencies is a list, not {bounds!r}"
     needs = {"grpcio": importlib.metadata.version("grpcio-tools")}
@@ -69,9 +69,7 @@ def low_bounds(wanted: Files, project: Mapping[str, object]) -> list[str]:
         if match := RUNTIME_IN_CODE.search(text.decode()):
             needs["protobuf"] = match[1]
     asked = [f"{name}>={version}" for name, version in sorted(needs.items())]
-    return [
-        f"pyproject.toml must ask for '{bound}', as the generated code does" for bound in asked if bound not in bounds
-    ]
+    return [f"pyproject.toml must ask for '{bound}'" for bound in asked if bound not in bounds]
 
 
 def write(root: pathlib.Path, wanted: Files, found: Files) -> None:

@@ -42,14 +42,18 @@ def breaches(tree: ast.AST) -> Iterator[tuple[int, str]]:
                     for name in names
                     if name.name != "Random"
                 )
-            case ast.ImportFrom(module=module, level=0, lineno=line) if not _allowed(module or ""):
-                yield line, _import(module or "")
+            case ast.ImportFrom(level=level, lineno=line) if level:
+                yield line, "imports the package by dots: write its full name"
+            case ast.ImportFrom(module=str(module), lineno=line) if not _allowed(module):
+                yield line, _import(module)
             case ast.AsyncFunctionDef(lineno=line) | ast.Await(lineno=line) | ast.AsyncFor(lineno=line):
                 yield line, "awaits: the core decides, the node waits"
             case ast.AsyncWith(lineno=line):
                 yield line, "awaits: the core decides, the node waits"
             case ast.Call(func=ast.Name(id=name), lineno=line) if name in FORBIDDEN_CALLS:
                 yield line, f"calls {name}(), which {FORBIDDEN_CALLS[name]}"
+            case ast.keyword(arg="key", value=ast.Name(id="id" | "hash" as name), lineno=line):
+                yield line, f"names {name}() as a sort key, which {FORBIDDEN_CALLS[name]}"
             case ast.Call(func=ast.Name(id="Random") | ast.Attribute(attr="Random"), lineno=line):
                 yield line, "makes its own Random: generators are handed in"
             case ast.Attribute(value=ast.Name(id="random"), attr=attr, lineno=line) if attr != "Random":
@@ -57,7 +61,7 @@ def breaches(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def _allowed(module: str) -> bool:
-    return module in PURE or module == "random" or module == "raftlog.core" or module.startswith("raftlog.core.")
+    return module in PURE or module in ("random", "raftlog.core") or module.startswith("raftlog.core.")
 
 
 def _import(module: str) -> str:

@@ -13,6 +13,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 VENV = os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
+PIP = os.path.join(VENV, "bin", "pip")
 STAMP = os.path.join(VENV, ".stamp")
 PYPROJECT = os.path.join(ROOT, "pyproject.toml")
 OLDEST = (3, 11)
@@ -31,8 +32,9 @@ def check_python() -> None:
         import venv  # noqa: F401
     except ImportError:
         sys.exit(
-            "Python %s (%s) cannot make virtual environments because its ensurepip module is missing; on Debian "
-            "and Ubuntu install it with: apt-get install python3-venv" % (version, sys.executable)
+            "Python %s (%s) cannot make virtual environments because its ensurepip module is missing; on "
+            "Debian and Ubuntu install the package python3-venv: apt-get install python3-venv"
+            % (version, sys.executable)
         )
 
 
@@ -55,9 +57,13 @@ def current() -> str:
 
 
 def works() -> bool:
-    """Whether the environment has a pip under the interpreter version that is asked for."""
+    """Whether the environment lies here and has a pip under the interpreter version that is asked for."""
     probe = "import pip, sys; sys.exit(sys.version_info[:3] != %r)" % (tuple(sys.version_info[:3]),)
-    if not os.path.exists(PYTHON):
+    try:
+        with open(PIP, encoding="utf-8") as file:
+            if VENV not in file.readline():
+                return False  # the checkout was moved; the scripts still name the old place
+    except OSError:
         return False
     return subprocess.run([PYTHON, "-c", probe], stderr=subprocess.DEVNULL, check=False).returncode == 0
 
