@@ -29,7 +29,6 @@ class SnapshotMeta(msgspec.Struct, frozen=True):
     log_time: Micros = 0
 
 
-
 class TermRun(msgspec.Struct, frozen=True, array_like=True):
     """A stretch of consecutive entries of one term, from `first` up to the next run."""
 

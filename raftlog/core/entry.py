@@ -74,7 +74,9 @@ class Entry(msgspec.Struct, frozen=True):
 
     def intact(self) -> bool:
         """Whether the checksum fits the fields."""
-        return self.checksum == _checksum(self.group, self.index, self.term, self.kind, self.log_time, self.payload)
+        return self.checksum == _checksum(
+            self.group, self.index, self.term, self.kind, self.log_time, self.payload
+        )
 
 
 def seal(*, group: GroupId, at: EntryId, kind: EntryKind, log_time: Micros, payload: bytes = b"") -> Entry:

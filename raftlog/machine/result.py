@@ -21,7 +21,8 @@ class Kind(IntEnum):
     SESSION_EXPIRED = 4
     """Nothing changed: the session is not in the table. Whether an earlier try of this command happened is unknown."""
     ANSWER_GONE = 5
-    """Nothing changed now: the sequence lies below what the client confirmed or the table keeps; an earlier try may have happened."""
+    """Nothing changed now: the sequence lies below what the client confirmed or the table keeps; an earlier try may
+    have happened."""
     OUT_OF_ORDER = 6
     """Nothing changed: an ordered session got a sequence with a gap before it. The body is the encoded expected one."""
     SKIPPED = 7

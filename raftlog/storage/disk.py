@@ -19,8 +19,8 @@ class Disk(Protocol):
     """Files of one directory, by plain name (no separators).
 
     Nothing is durable before the `sync` that covers it returns: file contents by `sync(name)`, names (created, renamed,
-    removed) by `sync_names()`. Calls are performed in the order they were submitted, off the event loop; reads may overtake
-    writes of *other* ranges. A cancelled call may or may not have happened.
+    removed) by `sync_names()`. Calls are performed in the order they were submitted, off the event loop; reads may
+    overtake writes of *other* ranges. A cancelled call may or may not have happened.
     """
 
     async def names(self) -> list[str]:
@@ -40,7 +40,9 @@ class Disk(Protocol):
         ...
 
     async def allocate(self, name: str, size: int) -> None:
-        """Create `name`, which must not exist, with `size` zero bytes whose blocks are reserved and synced. The name is not yet durable.
+        """Create `name`, which must not exist, with `size` zero bytes whose blocks are reserved and synced.
+
+        The name is not yet durable.
 
         Raises:
             DiskFull: no space; nothing remains of the file.
