@@ -12,6 +12,11 @@ CODE := $(wildcard raftlog statemachines jepsen_like tests bench)
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
+# An environment does not survive being moved: its second line names the place it was made for.
+ifneq ($(shell sed -n 2p $(STAMP) 2>/dev/null),$(realpath $(CURDIR)))
+.PHONY: $(STAMP)
+endif
+
 venv: $(STAMP) ## set up .venv (PYTHON=python3.12 names the interpreter)
 
 $(STAMP): pyproject.toml tests/gate/environment.py

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 VENV = os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(VENV, "bin", "python")
 PIP = os.path.join(VENV, "bin", "pip")
@@ -52,7 +52,7 @@ def wanted() -> str:
 def current() -> str:
     """The digest the environment was made for, or an empty string."""
     with contextlib.suppress(OSError), open(STAMP, encoding="ascii") as file:
-        return file.read().strip()
+        return file.readline().strip()
     return ""
 
 
@@ -97,7 +97,7 @@ def main() -> None:
                     % (" ".join(error.cmd), error.returncode)
                 )
         with open(STAMP, "w", encoding="ascii") as file:
-            file.write(digest + "\n")
+            file.write("%s\n%s\n" % (digest, ROOT))
 
 
 if __name__ == "__main__":
