@@ -31,7 +31,7 @@ test: $(STAMP) ## the tests (ARGS="tests/core -k vote" narrows)
 	@$(RUN) -m pytest $(ARGS)
 
 accept: $(STAMP) ## the judged points in full length
-	@$(RUN) -m pytest -m accept $(ARGS)
+	@$(RUN) -m pytest -m accept -o faulthandler_timeout=3600 $(ARGS)
 
 check: $(STAMP) ## the gate: format, lint, types, import contracts, generated code, traps
 	@$(RUN) tests/gate/check.py $(CODE)
