@@ -13,14 +13,16 @@ from raftlog.core.entry import Entry
 from raftlog.core.ids import EntryId, GroupId, Index, Micros, NodeId, RequestId, Term
 
 
-class _Message(msgspec.Struct, frozen=True, kw_only=True):
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """What every message says of itself."""
+
     group: GroupId
     sender: NodeId
     to: NodeId
     term: Term
 
 
-class PreVoteRequest(_Message, frozen=True, kw_only=True):
+class PreVoteRequest(Envelope, frozen=True, kw_only=True):
     """Would you vote for me in `term + 1`? Asked without raising a term (thesis 9.6); changes nothing at the receiver.
 
     `term` is the sender's own, current term: the proposed one is never mistaken for it.
@@ -30,7 +32,7 @@ class PreVoteRequest(_Message, frozen=True, kw_only=True):
     """The last entry of the sender's log."""
 
 
-class PreVoteResponse(_Message, frozen=True, kw_only=True):
+class PreVoteResponse(Envelope, frozen=True, kw_only=True):
     """Whether the receiver would vote. A refusal carries the receiver's term, so that a group behind it catches up."""
 
     proposed_term: Term
@@ -38,19 +40,19 @@ class PreVoteResponse(_Message, frozen=True, kw_only=True):
     granted: bool
 
 
-class VoteRequest(_Message, frozen=True, kw_only=True):
+class VoteRequest(Envelope, frozen=True, kw_only=True):
     """Vote for me in `term`. Leaves only after the sender's own term and vote are durable."""
 
     last: EntryId
 
 
-class VoteResponse(_Message, frozen=True, kw_only=True):
+class VoteResponse(Envelope, frozen=True, kw_only=True):
     """The vote of `term`. A grant leaves only after it is durable."""
 
     granted: bool
 
 
-class AppendRequest(_Message, frozen=True, kw_only=True):
+class AppendRequest(Envelope, frozen=True, kw_only=True):
     """Entries that follow `prev`; without entries, a probe whether `prev` matches.
 
     Invariants: entries are consecutive from `prev.index + 1`; `commit` may exceed what this message verifies, so the
@@ -62,13 +64,13 @@ class AppendRequest(_Message, frozen=True, kw_only=True):
     commit: Index
 
 
-class AppendAccepted(_Message, frozen=True, kw_only=True):
+class AppendAccepted(Envelope, frozen=True, kw_only=True):
     """The sender's log is durable and equal to that of the leader of `term` up to and including `match`."""
 
     match: Index
 
 
-class AppendRejected(_Message, frozen=True, kw_only=True):
+class AppendRejected(Envelope, frozen=True, kw_only=True):
     """The entry at `prev` is missing or of another term.
 
     `hint` is the last entry of the sender's log at or before `prev` whose term is at most `prev`'s: nothing between
@@ -79,7 +81,7 @@ class AppendRejected(_Message, frozen=True, kw_only=True):
     hint: EntryId
 
 
-class Heartbeat(_Message, frozen=True, kw_only=True):
+class Heartbeat(Envelope, frozen=True, kw_only=True):
     """I lead. Carries no entries, so it never waits behind any.
 
     `commit` is at most what the leader knows to match at this receiver: an unverified tail must not commit.
@@ -92,7 +94,7 @@ class Heartbeat(_Message, frozen=True, kw_only=True):
     """For this long after receipt the receiver refuses votes, whatever its own settings."""
 
 
-class HeartbeatAck(_Message, frozen=True, kw_only=True):
+class HeartbeatAck(Envelope, frozen=True, kw_only=True):
     """I still follow you, at `round`. It acknowledges no entry."""
 
     round: int
@@ -101,13 +103,13 @@ class HeartbeatAck(_Message, frozen=True, kw_only=True):
     """The running digest of the sender's state machine at `applied` (u64)."""
 
 
-class ReadIndexRequest(_Message, frozen=True, kw_only=True):
+class ReadIndexRequest(Envelope, frozen=True, kw_only=True):
     """A follower asks from which applied index on its own linearizable reads may be answered."""
 
     id: RequestId
 
 
-class ReadIndexResponse(_Message, frozen=True, kw_only=True):
+class ReadIndexResponse(Envelope, frozen=True, kw_only=True):
     """The answer; `index` is None when the asked node cannot vouch for being the leader."""
 
     id: RequestId

@@ -4,8 +4,9 @@ The driver owes exactly this:
 
 1. send `messages` at once;
 2. hand `hard_state` and `entries` to storage as one write; writes complete in the order they were handed over;
-3. when that write and all earlier ones are synced, send `messages_after_sync` and call `Raft.storage_done` with the
-   Ready's `hard_state` and its last entry's id (a Ready without a write counts as synced once all earlier writes are);
+3. when that write and all earlier ones are synced, send `messages_after_sync` and, if there was a write, call
+   `Raft.storage_done` with its `hard_state` and the id of its last entry (a Ready that writes nothing counts as synced
+   once all earlier writes are);
 4. read each of `loads` and answer it with `Raft.entries_loaded`;
 5. apply `apply`, in order and in batches of its own choosing, and report progress with `Raft.applied`;
 6. answer `reads` once the state machine has applied up to their index;

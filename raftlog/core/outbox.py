@@ -1,0 +1,20 @@
+"""The effects that pile up between two `Ready`s."""
+
+from dataclasses import dataclass, field
+
+from raftlog.core.message import Message
+from raftlog.core.ready import Event, Load, Read
+
+
+@dataclass(slots=True)
+class Outbox:
+    """What the next `Ready` will carry, beside the writes that the state itself knows of."""
+
+    messages: list[Message] = field(default_factory=list)
+    after_sync: list[Message] = field(default_factory=list)
+    loads: list[Load] = field(default_factory=list)
+    reads: list[Read] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.messages or self.after_sync or self.loads or self.reads or self.events)

@@ -1,0 +1,102 @@
+"""A follower as the leader sees it: what it has, what to send next, and how much is under way."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum
+
+from raftlog.core.ids import Index, Micros
+
+
+class Mode(Enum):
+    """How entries are sent to a follower."""
+
+    PROBE = "probe"
+    """Where its log agrees is unknown: one message at a time."""
+    REPLICATE = "replicate"
+    """It follows: messages are pipelined up to a bound in bytes."""
+    SNAPSHOT = "snapshot"
+    """What it needs next is compacted here: only a snapshot can help."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """The leader's account of one follower.
+
+    Invariants: `match_index < next_index`; `match_index` never falls within a leadership and is durable at the
+    follower; `inflight_bytes` is the sum over `inflight`, and only `REPLICATE` has any.
+    """
+
+    next_index: Index
+    heard_at: Micros
+    """When it last answered anything: what check-quorum counts."""
+    match_index: Index = 0
+    mode: Mode = Mode.PROBE
+    probing: bool = False
+    """A probe is under way; the next one waits for an answer or for a heartbeat's."""
+    loading: bool = False
+    """Entries for it are being read from disk."""
+    impaired: bool = False
+    """What it needs is unreadable here; nothing is sent until the log is repaired."""
+    acked_round: int = 0
+    moved_at: Micros = 0
+    """When something under way was last acknowledged, or first sent."""
+    inflight: deque[tuple[Index, int]] = field(default_factory=deque)
+    """Last index and bytes of each message sent and not yet acknowledged, oldest first."""
+    inflight_bytes: int = 0
+
+    def may_send(self, max_inflight: int) -> bool:
+        """Whether another message with entries may leave now."""
+        if self.loading or self.impaired or self.mode is Mode.SNAPSHOT:
+            return False
+        return not self.probing if self.mode is Mode.PROBE else self.inflight_bytes < max_inflight
+
+    def sent(self, last: Index, size: int, now: Micros) -> None:
+        """Entries up to `last` have left, optimistically assumed to arrive while replicating."""
+        if not self.inflight:
+            self.moved_at = now
+        if self.mode is Mode.PROBE:
+            self.probing = True
+            return
+        assert last >= self.next_index, f"sent up to {last}, but {self.next_index} was next"
+        self.next_index = last + 1
+        self.inflight.append((last, size))
+        self.inflight_bytes += size
+
+    def accepted(self, match: Index, now: Micros) -> bool:
+        """The follower durably agrees up to `match`; True when that is news."""
+        while self.inflight and self.inflight[0][0] <= match:
+            self.inflight_bytes -= self.inflight.popleft()[1]
+        news = match > self.match_index
+        if news:
+            self.moved_at = now
+        self.match_index = max(self.match_index, match)
+        self.next_index = max(self.next_index, match + 1)
+        if self.mode is not Mode.REPLICATE:
+            self.mode, self.probing = Mode.REPLICATE, False
+        return news
+
+    def rejected(self, prev: Index, agrees: Index) -> bool:
+        """The follower has no match at `prev` and at best one at `agrees`; False when the refusal is out of date."""
+        if prev <= self.match_index or (self.mode is Mode.PROBE and prev != self.next_index - 1):
+            return False
+        self.probe_from(max(min(prev, agrees + 1), self.match_index + 1))
+        return True
+
+    def stalled(self, now: Micros, patience: Micros) -> bool:
+        """Whether nothing under way has been acknowledged for `patience`; says so at most once in that time."""
+        if not (self.probing or self.inflight) or now - self.moved_at < patience:
+            return False
+        self.moved_at = now
+        return True
+
+    def probe_from(self, next_index: Index) -> None:
+        """Stop pipelining and find out where the logs agree, starting at `next_index`."""
+        assert next_index > self.match_index, f"next {next_index} must lie beyond match {self.match_index}"
+        self.mode, self.probing, self.next_index = Mode.PROBE, False, next_index
+        self.inflight.clear()
+        self.inflight_bytes = 0
+
+    def needs_snapshot(self) -> None:
+        """What comes next is compacted."""
+        self.probe_from(self.next_index)
+        self.mode = Mode.SNAPSHOT

@@ -1,0 +1,282 @@
+"""One node's part in one group: every input of the algorithm, and the `Ready` that comes out."""
+
+from collections import deque
+from random import Random
+from typing import Final
+
+from raftlog.core.durable import HardState, Recovered
+from raftlog.core.entry import Entry, EntryKind
+from raftlog.core.ids import EntryId, GroupId, Index, Micros, NodeId, RequestId
+from raftlog.core.message import (
+    AppendRequest,
+    Heartbeat,
+    HeartbeatAck,
+    Message,
+    PreVoteRequest,
+    PreVoteResponse,
+    ReadIndexRequest,
+    ReadIndexResponse,
+    VoteRequest,
+    VoteResponse,
+)
+from raftlog.core.ready import Missing, Proposal, Ready, RoleChanged
+from raftlog.core.roles.ballot import answer_pre_vote
+from raftlog.core.roles.candidate import Candidate, PreCandidate
+from raftlog.core.roles.follower import Follower
+from raftlog.core.roles.leader import Leader
+from raftlog.core.roles.role import Ask, Change, Follow, Lead, Role, Stand
+from raftlog.core.settings import Settings
+from raftlog.core.state import State
+from raftlog.core.status import PeerStatus, Status
+
+
+class Raft:
+    """Raft (Ongaro 2014) with pre-vote, check-quorum, leader stickiness and ReadIndex, as a function of its inputs.
+
+    Every input carries `now`, microseconds of a monotonic clock that counts suspended time. After any number of
+    inputs, while `has_ready` holds, take `ready()` and perform it as `raftlog.core.ready` says. Equal inputs give
+    equal outputs.
+
+    Not safe for use from several threads. Nothing here awaits, so an input is never interleaved with another.
+    """
+
+    def __init__(
+        self,
+        *,
+        node: NodeId,
+        group: GroupId,
+        recovered: Recovered,
+        settings: Settings,
+        random: Random,
+        now: Micros,
+    ) -> None:
+        self._state: Final = State(
+            node=node, group=group, recovered=recovered, settings=settings, random=random, now=now
+        )
+        self._role: Role = Follower(self._state, None)
+        self._shown = self._face()
+        self._writes: deque[Micros] = deque()
+        """When each write handed to storage and not yet completed was handed over."""
+
+    # -- inputs
+
+    def tick(self, now: Micros, wall: Micros) -> None:
+        """Time has passed. Due at `deadline` at the latest; `wall` (Unix microseconds) is used for log time alone."""
+        state = self._state
+        state.now, state.wall, state.wall_at = max(now, state.now), wall, max(now, state.now)
+        self._change(self._role.tick())
+
+    def step(self, message: Message, now: Micros) -> None:
+        """A message from another node of the group has arrived. It may be old, repeated or out of order."""
+        state = self._state
+        self._at(now)
+        if message.group != state.group or message.to != state.node or message.sender == state.node:
+            state.refuse(message, f"addressed to node {message.to} of group {message.group}")
+            return
+        if isinstance(message, PreVoteRequest):
+            answer_pre_vote(state, message, leading=isinstance(self._role, Leader))
+        elif message.term < state.term and not isinstance(message, PreVoteResponse):
+            self._answer_stale(message)
+        elif message.term <= state.term or self._adopt(message):
+            self._dispatch(message)
+
+    def propose(self, payload: bytes, now: Micros, *, kind: EntryKind = EntryKind.COMMANDS) -> Proposal:
+        """Append one entry to the log, if this node leads. It is decided when it comes back through `Ready.apply`."""
+        self._at(now)
+        return self._role.propose(kind, payload)
+
+    def read_index(self, id: RequestId, now: Micros) -> None:
+        """Ask from which applied index on a linearizable read that has just arrived may be answered.
+
+        The answer comes through `Ready.reads`, exactly once per id. Ids must not repeat within a boot.
+        """
+        self._at(now)
+        self._role.read_index(id)
+
+    def storage_done(self, hard_state: HardState | None, last: EntryId | None, now: Micros) -> None:
+        """The oldest write not yet reported is synced: its hard state, and its entries up to `last`."""
+        state = self._state
+        self._at(now)
+        assert self._writes, "storage reports a write that was never handed over"
+        self._writes.popleft()
+        state.writing_since = self._writes[0] if self._writes else None
+        if hard_state is not None:
+            state.synced = hard_state
+        if last is not None:
+            state.log.mark_durable(last)
+        self._change(self._role.synced())
+
+    def entries_loaded(
+        self, peer: NodeId, first: Index, entries: tuple[Entry, ...] | Missing, now: Micros
+    ) -> None:
+        """The answer to a `Load` for `peer` that began at `first`."""
+        self._at(now)
+        self._change(self._role.loaded(peer, first, entries))
+
+    def applied(self, index: Index, digest: int, now: Micros) -> None:
+        """The state machine has applied everything up to `index`; `digest` is its running digest there."""
+        state = self._state
+        self._at(now)
+        assert state.applied <= index <= state.handed, (
+            f"applied {index}, outside {state.applied}..{state.handed}"
+        )
+        state.applied, state.digest = index, digest
+        self._role.applied(index)
+
+    def campaign(self, now: Micros) -> None:
+        """Start an election now, as if the leader had been silent; for tests and operators."""
+        self._at(now)
+        if self._state.may_campaign and not isinstance(self._role, Leader):
+            self._change(Ask("was told to campaign"))
+
+    # -- outputs
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether `ready` would say anything."""
+        state = self._state
+        return bool(state.outbox) or state.has_write or self._role.pending or state.can_apply
+
+    def ready(self) -> Ready:
+        """Everything to do since the last call. The caller owes its performance, in order."""
+        state = self._state
+        self._role.prepare()
+        hard_state, entries = state.take_write()
+        outbox = state.take_outbox()
+        made = Ready(
+            messages=tuple(outbox.messages),
+            hard_state=hard_state,
+            entries=entries,
+            messages_after_sync=tuple(outbox.after_sync),
+            loads=tuple(outbox.loads),
+            apply=state.take_apply(),
+            reads=tuple(outbox.reads),
+            events=tuple(outbox.events),
+        )
+        if made.writes:
+            self._writes.append(state.now)
+            state.writing_since = self._writes[0]
+        return made
+
+    def recent(self, first: Index, last: Index, max_bytes: int) -> tuple[Entry, ...] | None:
+        """Bodies from memory: from `first` on while they fit, at least one; None when only storage has them."""
+        return self._state.log.recent(first, last, max_bytes)
+
+    @property
+    def deadline(self) -> Micros:
+        """When `tick` is due at the latest. Overdue forwarded reads are given up at the tick after they expire."""
+        return self._role.deadline
+
+    @property
+    def leader(self) -> NodeId | None:
+        """The leader of the current term, where it is known."""
+        return self._role.leader
+
+    @property
+    def leads(self) -> bool:
+        """Whether this node is the leader of its current term, as far as it knows."""
+        return isinstance(self._role, Leader)
+
+    def status(self) -> Status:
+        """Everything an outside checker needs."""
+        state = self._state
+        return Status(
+            node=state.node,
+            group=state.group,
+            role=self._role.name,
+            term=state.term,
+            vote=state.vote,
+            leader=self._role.leader,
+            first=state.log.first,
+            last=state.log.last.index,
+            committed=state.committed,
+            applied=state.applied,
+            durable=state.log.durable,
+            snapshot=state.log.base.last.index,
+            digest=state.digest,
+            runs=state.log.runs,
+            membership=state.membership,
+            membership_index=state.memberships[-1].index,
+            peers=self._peer_status(),
+        )
+
+    def _peer_status(self) -> tuple[PeerStatus, ...]:
+        if not isinstance(self._role, Leader):
+            return ()
+        return tuple(
+            PeerStatus(peer, progress.mode.value, progress.match_index, progress.next_index)
+            for peer, progress in self._role.progress.items()
+        )
+
+    # -- terms and roles
+
+    def _at(self, now: Micros) -> None:
+        self._state.now = max(now, self._state.now)
+
+    def _adopt(self, message: Message) -> bool:
+        """Enter the higher term of a message; False when the message is to be ignored altogether.
+
+        A request for votes does not count while this node keeps a promise to a leader or leads with a quorum: so a
+        disturber cannot depose a leader that is in contact with a majority (thesis 4.2.3). A candidate stuck in a
+        higher term frees itself by answering that leader.
+        """
+        asks = isinstance(message, VoteRequest)
+        if asks and (self._state.refuses_votes or isinstance(self._role, Leader)):
+            return False
+        if isinstance(message, PreVoteResponse) and message.granted:
+            return False
+        speaks = isinstance(message, AppendRequest | Heartbeat)
+        self._state.adopt(message.term)
+        self._change(
+            Follow(message.sender if speaks else None, f"term {message.term} seen from {message.sender}")
+        )
+        return True
+
+    def _dispatch(self, message: Message) -> None:
+        """Hand a message of the current term to the role; whoever hears the term's leader follows it first."""
+        if isinstance(message, AppendRequest | Heartbeat) and isinstance(
+            self._role, PreCandidate | Candidate
+        ):
+            self._change(Follow(message.sender, f"{message.sender} leads the term"))
+        self._change(self._role.step(message))
+
+    def _answer_stale(self, message: Message) -> None:
+        """Tell whoever acts in an old term which term it is; old answers are dropped."""
+        state = self._state
+        head = state.head(message.sender)
+        match message:
+            case AppendRequest() | Heartbeat():
+                state.send(HeartbeatAck(**head, round=0, applied=state.applied, digest=state.digest))
+            case VoteRequest():
+                state.promise(VoteResponse(**head, granted=False))
+            case ReadIndexRequest():
+                state.send(ReadIndexResponse(**head, id=message.id, index=None))
+            case _:
+                pass
+
+    def _change(self, change: Change | None) -> None:
+        """Carry out changes of role until there is none, and show the outcome."""
+        reason = "" if change is None else change.reason
+        while change is not None:
+            self._role.leave()
+            self._role = self._become(change)
+            change = self._role.enter()
+        face = self._face()
+        if face != self._shown:
+            self._shown = face
+            role, term, leader = face
+            self._state.outbox.events.append(RoleChanged(role, term, leader, reason or "heard the leader"))
+
+    def _become(self, change: Change) -> Role:
+        match change:
+            case Follow():
+                return Follower(self._state, change.leader)
+            case Ask():
+                return PreCandidate(self._state)
+            case Stand():
+                return Candidate(self._state)
+            case Lead():
+                return Leader(self._state)
+
+    def _face(self) -> tuple[str, int, NodeId | None]:
+        return self._role.name, self._state.term, self._role.leader

@@ -1,0 +1,202 @@
+"""The follower: takes entries from the leader of its term and campaigns when it hears nothing."""
+
+from collections.abc import Sequence
+
+from raftlog.core.entry import Entry, EntryKind
+from raftlog.core.ids import EntryId, Index, Micros, NodeId, RequestId
+from raftlog.core.membership import decode_membership
+from raftlog.core.message import (
+    AppendAccepted,
+    AppendRejected,
+    AppendRequest,
+    Heartbeat,
+    HeartbeatAck,
+    Message,
+    ReadIndexRequest,
+    ReadIndexResponse,
+    VoteRequest,
+)
+from raftlog.core.ready import MessageRefused, ReadRefused, ReadReleased
+from raftlog.core.roles.ballot import answer_vote
+from raftlog.core.roles.role import Ask, Change, Role
+from raftlog.core.settings import MAX_VOTE_SPAN
+from raftlog.core.state import State
+
+
+class Follower(Role):
+    """Waits for a leader, then follows it.
+
+    Invariants: `verified` is the end of the prefix known to equal that of this term's leader; only what is verified
+    and durable is acknowledged, and only what is verified becomes committed.
+    """
+
+    name = "follower"
+
+    def __init__(self, state: State, leader: NodeId | None) -> None:
+        super().__init__(state)
+        self._leader = leader
+        self.deadline = state.now if state.alone else state.patience()
+        self.verified: Index = state.committed
+        self._owes_ack = False
+        """Verified entries wait for the disk before they are acknowledged."""
+        self._reads: dict[RequestId, Micros] = {}
+        """Reads passed to the leader, and when to give them up."""
+
+    @property
+    def leader(self) -> NodeId | None:
+        """The leader, once it has spoken."""
+        return self._leader
+
+    def leave(self) -> None:
+        """Refuse the reads that only this leader could have answered."""
+        self._refuse_reads(tuple(self._reads))
+
+    def tick(self) -> Change | None:
+        """Give up on overdue reads and, in the end, on the leader."""
+        self._refuse_reads(tuple(id for id, until in self._reads.items() if until <= self.state.now))
+        if self.state.now < self.deadline:
+            return None
+        self.deadline = self.state.patience()
+        self._leader = None
+        return Ask("heard no leader for an election timeout") if self.state.may_campaign else None
+
+    def step(self, message: Message) -> Change | None:
+        """Serve the leader and those who want votes."""
+        match message:
+            case AppendRequest() if self._hears(message.sender):
+                self._append(message)
+            case Heartbeat() if self._hears(message.sender):
+                self._heartbeat(message)
+            case VoteRequest():
+                if answer_vote(self.state, message, leading=False):
+                    self.deadline = self.state.patience()
+            case ReadIndexResponse():
+                self._read_answered(message)
+            case _:
+                pass
+        return None
+
+    def synced(self) -> Change | None:
+        """Acknowledge what has become durable."""
+        if self._owes_ack:
+            self._acknowledge()
+        return None
+
+    def read_index(self, id: RequestId) -> None:
+        """Ask the leader."""
+        if self._leader is None:
+            super().read_index(id)
+            return
+        self._reads[id] = self.state.now + self.state.settings.election_timeout
+        self.state.send(ReadIndexRequest(**self.state.head(self._leader), id=id))
+
+    # -- the leader speaks
+
+    def _hears(self, sender: NodeId) -> bool:
+        """Take the sender for the leader of the term; there is only one."""
+        if self._leader not in (None, sender):
+            self.state.outbox.events.append(
+                MessageRefused(sender, f"leads term {self.state.term}, as does {self._leader}")
+            )
+            return False
+        self._leader = sender
+        self.deadline = self.state.patience()
+        return True
+
+    def _heartbeat(self, message: Heartbeat) -> None:
+        state = self.state
+        if message.commit > state.log.last.index:
+            state.refuse(
+                message, f"heartbeat commits {message.commit}, but the log here ends with {state.log.last}"
+            )
+            return
+        span = min(message.vote_span, MAX_VOTE_SPAN)
+        state.votes_refused_until = max(state.votes_refused_until, state.now + span)
+        self.deadline = max(self.deadline, state.votes_refused_until)
+        self.verified = max(self.verified, message.commit)
+        state.commit_to(message.commit)
+        head = state.head(message.sender)
+        state.send(HeartbeatAck(**head, round=message.round, applied=state.applied, digest=state.digest))
+
+    def _append(self, message: AppendRequest) -> None:
+        state = self.state
+        if problem := _malformed(state, message):
+            state.refuse(message, problem)
+            return
+        prev, entries = _after_base(state, message)
+        if not state.log.matches(prev):
+            hint = state.log.last_not_after(prev)
+            state.send(AppendRejected(**state.head(message.sender), prev=prev, hint=hint))
+            return
+        new = [entry for entry in entries if not state.log.matches(entry.id)]
+        if new and not self._take(message, new):
+            return
+        end = entries[-1].index if entries else prev.index
+        self.verified = max(self.verified, end)
+        state.commit_to(min(message.commit, end))
+        self._owes_ack = True
+        if state.log.durable >= end:
+            self._acknowledge()
+
+    def _take(self, message: AppendRequest, new: Sequence[Entry]) -> bool:
+        """Write new entries, unless they contradict what is decided or memory for unsynced ones has run out."""
+        state = self.state
+        if new[0].index <= state.committed:
+            state.refuse(message, f"entry {new[0].id} contradicts what is committed up to {state.committed}")
+            return False
+        if state.log.undurable_bytes > state.settings.max_undecided:
+            return False
+        state.splice(new)
+        return True
+
+    def _acknowledge(self) -> None:
+        state = self.state
+        assert self._leader is not None, "entries were taken from a leader"
+        match = min(self.verified, state.log.durable)
+        if state.hole is not None:
+            match = min(match, state.hole - 1)
+        self._owes_ack = match < self.verified
+        state.send(AppendAccepted(**state.head(self._leader), match=match))
+
+    # -- reads
+
+    def _read_answered(self, message: ReadIndexResponse) -> None:
+        if self._reads.pop(message.id, None) is None:
+            return
+        if message.index is None:
+            self.state.outbox.reads.append(ReadRefused(message.id, self._leader))
+            return
+        self.state.commit_to(max(self.state.committed, min(message.index, self.verified)))
+        self.state.outbox.reads.append(ReadReleased(message.id, message.index))
+
+    def _refuse_reads(self, ids: Sequence[RequestId]) -> None:
+        for id in ids:
+            del self._reads[id]
+            self.state.outbox.reads.append(ReadRefused(id, None))
+
+
+def _after_base(state: State, message: AppendRequest) -> tuple[EntryId, Sequence[Entry]]:
+    """What of the message lies beyond our compacted prefix, which is committed and so agrees with any leader's."""
+    base = state.log.base.last
+    if message.prev.index >= base.index:
+        return message.prev, message.entries
+    return base, tuple(entry for entry in message.entries if entry.index > base.index)
+
+
+def _malformed(state: State, message: AppendRequest) -> str | None:
+    """Why no correct leader sends this, or None. Checked before anything changes and before any acknowledgement."""
+    expected, term = message.prev.index + 1, message.prev.term
+    for entry in message.entries:
+        if entry.index != expected or entry.group != state.group:
+            return f"entry {entry.id} of group {entry.group} stands where {expected} of {state.group} should"
+        if not term <= entry.term <= message.term:
+            return f"entry {entry.id} has a term outside {term}..{message.term}"
+        if not entry.intact():
+            return f"entry {entry.id} fails its checksum"
+        if entry.kind is EntryKind.MEMBERSHIP:
+            try:
+                decode_membership(entry.payload)
+            except ValueError as problem:
+                return f"entry {entry.id} carries no membership: {problem}"
+        expected, term = expected + 1, entry.term
+    return None

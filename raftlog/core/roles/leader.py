@@ -1,0 +1,283 @@
+"""The leader: creates entries, replicates them, decides what is committed, and vouches for reads."""
+
+from collections import deque
+
+from raftlog.core.entry import Entry, EntryKind
+from raftlog.core.ids import EntryId, Index, Micros, NodeId, RequestId
+from raftlog.core.message import (
+    AppendAccepted,
+    AppendRejected,
+    AppendRequest,
+    Heartbeat,
+    HeartbeatAck,
+    Message,
+    ReadIndexRequest,
+    ReadIndexResponse,
+    VoteRequest,
+)
+from raftlog.core.progress import Progress
+from raftlog.core.reads import ReadRequest, Reads
+from raftlog.core.ready import (
+    Busy,
+    Load,
+    Missing,
+    PeerImpaired,
+    Proposal,
+    Proposed,
+    ReadRefused,
+    ReadReleased,
+)
+from raftlog.core.roles.ballot import answer_vote
+from raftlog.core.roles.role import Change, Follow, Role
+from raftlog.core.state import State
+
+
+class Leader(Role):
+    """Leads one term.
+
+    Invariants: it holds every committed entry; it commits by counting only entries of its own term (paper figure 8);
+    its own match is what is durable here; a read is released by acknowledgements of a heartbeat sent after it came.
+    """
+
+    name = "leader"
+
+    def __init__(self, state: State) -> None:
+        super().__init__(state)
+        assert state.vote == state.node, f"leads a term in which it voted for {state.vote}"
+        assert state.vote_is_durable, f"leads without a durable vote: {state.synced}"
+        self.progress = {peer: Progress(state.log.last.index + 1, state.now) for peer in state.peers}
+        self.deadline: Micros = state.now
+        self._round = 0
+        self._reads = Reads()
+        self._wall_offset = state.wall - state.wall_at
+        """Wall clock minus monotonic clock, read once: log time runs evenly through a leadership."""
+        self._undecided: deque[tuple[Index, int]] = deque()
+        self._undecided_bytes = 0
+        self.opening: Index = 0
+        """The index of its no-op: the first entry of its own term."""
+
+    @property
+    def leader(self) -> NodeId | None:
+        """Itself."""
+        return self.state.node
+
+    def enter(self) -> Change | None:
+        """Open the term with an entry of its own and tell everyone who leads."""
+        self.opening = self._create(EntryKind.NO_OP, b"").index
+        self._heartbeat()
+        return None
+
+    def leave(self) -> None:
+        """Nobody can vouch for the waiting reads any more."""
+        for request in self._reads.abandon():
+            self._answer_read(request, None)
+
+    # -- time
+
+    def tick(self) -> Change | None:
+        """Send heartbeats; resign without a quorum or with a disk that does not answer."""
+        state = self.state
+        if not state.membership.quorum.agrees(self._in_contact):
+            return Follow(None, "heard no quorum for an election timeout")
+        if (
+            state.writing_since is not None
+            and state.now - state.writing_since >= state.settings.election_timeout
+        ):
+            return Follow(None, "its disk has not completed a write for an election timeout")
+        if state.now >= self.deadline:
+            self._heartbeat()
+        return None
+
+    def _in_contact(self, node: NodeId) -> bool:
+        if node == self.state.node:
+            return True
+        return self.state.now - self.progress[node].heard_at < self.state.settings.election_timeout
+
+    def _heartbeat(self) -> None:
+        state = self.state
+        self._round += 1
+        self.deadline = state.now + state.settings.heartbeat
+        if self._reads.waiting and self._may_read:
+            self._reads.begin(self._round, state.committed)
+        for peer, progress in self.progress.items():
+            commit = min(progress.match_index, state.committed)
+            span = state.settings.vote_span
+            state.send(Heartbeat(**state.head(peer), round=self._round, commit=commit, vote_span=span))
+        self._release_reads()
+
+    # -- messages
+
+    def step(self, message: Message) -> Change | None:
+        """Serve the followers."""
+        progress = self.progress.get(message.sender)
+        if progress is not None:
+            progress.heard_at = self.state.now
+        match message:
+            case AppendAccepted() if progress is not None:
+                self._accepted(message, progress)
+            case AppendRejected() if progress is not None:
+                agrees = self.state.log.last_not_after(message.hint).index
+                progress.rejected(message.prev.index, agrees)
+            case HeartbeatAck() if progress is not None:
+                self._heartbeat_acked(message, progress)
+            case ReadIndexRequest():
+                self._reads.add(ReadRequest(message.sender, message.id))
+            case VoteRequest():
+                answer_vote(self.state, message, leading=True)
+            case AppendRequest() | Heartbeat():
+                self.state.refuse(message, f"claims to lead term {self.state.term}, which this node leads")
+            case _:
+                pass
+        return None
+
+    def _accepted(self, message: AppendAccepted, progress: Progress) -> None:
+        last = self.state.log.last
+        if message.match > last.index:
+            self.state.refuse(
+                message, f"acknowledges {message.match}, but this leader's log ends with {last}"
+            )
+        elif progress.accepted(message.match, self.state.now):
+            self._advance_commit()
+
+    def _heartbeat_acked(self, message: HeartbeatAck, progress: Progress) -> None:
+        progress.acked_round = max(progress.acked_round, message.round)
+        self._release_reads()
+        if progress.stalled(self.state.now, self.state.settings.heartbeat):
+            self._nudge(message.sender, progress)
+
+    def _nudge(self, peer: NodeId, progress: Progress) -> None:
+        """Ask whether what was sent has arrived, without sending it again: a lost message shows as a refusal."""
+        term = self.state.log.term_at(progress.next_index - 1)
+        if term is not None:
+            self._send_append(peer, EntryId(term, progress.next_index - 1), ())
+
+    # -- commit
+
+    def synced(self) -> Change | None:
+        """Its own disk has caught up."""
+        self._advance_commit()
+        return None
+
+    def _advance_commit(self) -> None:
+        state = self.state
+        index = state.membership.quorum.committed(self._match)
+        if index > state.committed and state.log.term_at(index) == state.term:
+            state.commit_to(index)
+
+    def _match(self, node: NodeId) -> Index:
+        return self.state.log.durable if node == self.state.node else self.progress[node].match_index
+
+    # -- proposals
+
+    def propose(self, kind: EntryKind, payload: bytes) -> Proposal:
+        """Append an entry, unless too much is undecided already."""
+        if self._undecided_bytes + len(payload) > self.state.settings.max_undecided:
+            return Busy(self.state.settings.heartbeat)
+        return Proposed(self._create(kind, payload).id)
+
+    def _create(self, kind: EntryKind, payload: bytes) -> Entry:
+        entry = self.state.create(kind, payload, self._wall_offset + self.state.now)
+        self._undecided.append((entry.index, entry.size))
+        self._undecided_bytes += entry.size
+        return entry
+
+    def applied(self, index: Index) -> None:
+        """Room for new proposals."""
+        while self._undecided and self._undecided[0][0] <= index:
+            self._undecided_bytes -= self._undecided.popleft()[1]
+
+    # -- replication
+
+    @property
+    def pending(self) -> bool:
+        """Whether a follower can be sent something, or a read needs a round."""
+        return (self._reads.waiting and self._may_read) or any(map(self._can_send, self.progress.values()))
+
+    def prepare(self) -> None:
+        """Send followers what they lack, as far as their windows allow, and start a round for the waiting reads."""
+        for peer, progress in self.progress.items():
+            while self._can_send(progress):
+                self._send_entries(peer, progress)
+        if self._reads.waiting and self._may_read:
+            self._heartbeat()
+
+    def _can_send(self, progress: Progress) -> bool:
+        behind = progress.next_index <= self.state.log.last.index
+        return behind and progress.may_send(self.state.settings.max_inflight)
+
+    def _send_entries(self, peer: NodeId, progress: Progress) -> None:
+        state, first = self.state, progress.next_index
+        if state.log.term_at(first - 1) is None:
+            progress.needs_snapshot()
+            state.outbox.events.append(
+                PeerImpaired(peer, f"needs entry {first}, which a snapshot has replaced")
+            )
+            return
+        entries = state.log.recent(first, state.log.last.index, state.settings.max_append)
+        if entries is None:
+            progress.loading = True
+            state.outbox.loads.append(Load(peer, first, state.log.last.index, state.settings.max_append))
+            return
+        self._replicate(peer, progress, entries)
+
+    def loaded(self, peer: NodeId, first: Index, entries: tuple[Entry, ...] | Missing) -> Change | None:
+        """Send on what storage has read, if the follower still wants it."""
+        progress = self.progress.get(peer)
+        if progress is None or not progress.loading:
+            return None
+        progress.loading = False
+        if entries is Missing.DAMAGED:
+            return self._impaired(peer, progress, first)
+        if isinstance(entries, Missing):
+            progress.needs_snapshot()
+        elif progress.next_index == first and progress.may_send(self.state.settings.max_inflight):
+            assert all(self.state.log.matches(entry.id) for entry in entries), (
+                f"storage gave other entries from {first}"
+            )
+            self._replicate(peer, progress, entries)
+        return None
+
+    def _impaired(self, peer: NodeId, progress: Progress, first: Index) -> Change:
+        progress.impaired = True
+        self.state.hole = min(self.state.hole or first, first)
+        self.state.outbox.events.append(PeerImpaired(peer, f"entry {first} cannot be read here"))
+        return Follow(None, f"its log is damaged at entry {first}")
+
+    def _replicate(self, peer: NodeId, progress: Progress, entries: tuple[Entry, ...]) -> None:
+        term = self.state.log.term_at(entries[0].index - 1)
+        assert term is not None, f"entries from {entries[0].id} have no predecessor"
+        self._send_append(peer, EntryId(term, entries[0].index - 1), entries)
+        progress.sent(entries[-1].index, sum(entry.size for entry in entries), self.state.now)
+
+    def _send_append(self, peer: NodeId, prev: EntryId, entries: tuple[Entry, ...]) -> None:
+        state = self.state
+        state.send(AppendRequest(**state.head(peer), prev=prev, entries=entries, commit=state.committed))
+
+    # -- reads
+
+    @property
+    def _may_read(self) -> bool:
+        """Before an entry of its own term commits, a leader does not know what is committed (thesis 6.4)."""
+        return self.state.committed >= self.opening
+
+    def read_index(self, id: RequestId) -> None:
+        """Take a read; the next round confirms it."""
+        self._reads.add(ReadRequest(self.state.node, id))
+
+    def _release_reads(self) -> None:
+        agrees = self.state.membership.quorum.agrees
+        for round_ in self._reads.confirmed(lambda number: agrees(lambda node: self._confirms(node, number))):
+            for request in round_.requests:
+                self._answer_read(request, round_.index)
+
+    def _confirms(self, node: NodeId, number: int) -> bool:
+        return node == self.state.node or self.progress[node].acked_round >= number
+
+    def _answer_read(self, request: ReadRequest, index: Index | None) -> None:
+        state = self.state
+        if request.origin != state.node:
+            state.send(ReadIndexResponse(**state.head(request.origin), id=request.id, index=index))
+        elif index is None:
+            state.outbox.reads.append(ReadRefused(request.id, None))
+        else:
+            state.outbox.reads.append(ReadReleased(request.id, index))

@@ -1,0 +1,101 @@
+"""What the roles have in common: the events they answer, and the changes of role they may ask for."""
+
+from typing import TypeAlias
+
+import msgspec
+
+from raftlog.core.entry import Entry, EntryKind
+from raftlog.core.ids import Index, Micros, NodeId, RequestId
+from raftlog.core.message import Message
+from raftlog.core.ready import Missing, NotLeader, Proposal, ReadRefused
+from raftlog.core.state import State
+
+
+class Follow(msgspec.Struct, frozen=True):
+    """Become a follower of `leader`, or of nobody yet."""
+
+    leader: NodeId | None
+    reason: str
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """Become a pre-candidate: ask whether an election could be won."""
+
+    reason: str
+
+
+class Stand(msgspec.Struct, frozen=True):
+    """Become a candidate in the next term."""
+
+    reason: str
+
+
+class Lead(msgspec.Struct, frozen=True):
+    """Become the leader of the current term."""
+
+    reason: str
+
+
+Change: TypeAlias = Follow | Ask | Stand | Lead
+
+
+class Role:
+    """Answers to every input, with what a role does that has no part in it.
+
+    A role never changes itself into another: it returns a `Change`, which the facade carries out. `step` is given
+    messages of the node's own term only; a `PreVoteResponse` may come from a lower one, since asking raises no term.
+    """
+
+    name = "role"
+    deadline: Micros
+    """When `tick` has something to do."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    @property
+    def leader(self) -> NodeId | None:
+        """The leader of the current term, where it is known."""
+        return None
+
+    def enter(self) -> Change | None:
+        """Begin; called once."""
+        return None
+
+    def leave(self) -> None:
+        """Settle what only this role could answer; called once."""
+
+    def tick(self) -> Change | None:
+        """The deadline has passed."""
+        return None
+
+    def step(self, message: Message) -> Change | None:
+        """A message of the current term."""
+        return None
+
+    def synced(self) -> Change | None:
+        """Storage has completed a write."""
+        return None
+
+    def propose(self, kind: EntryKind, payload: bytes) -> Proposal:
+        """Append an entry, where this role may."""
+        return NotLeader(self.leader)
+
+    def read_index(self, id: RequestId) -> None:
+        """Find out from which index on a linearizable read may be answered."""
+        self.state.outbox.reads.append(ReadRefused(id, self.leader))
+
+    def loaded(self, peer: NodeId, first: Index, entries: tuple[Entry, ...] | Missing) -> Change | None:
+        """Entries asked for with a `Load`."""
+        return None
+
+    def applied(self, index: Index) -> None:
+        """The state machine has got this far."""
+
+    def prepare(self) -> None:
+        """A `Ready` is about to be made: send what has gathered."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether `prepare` has something to do."""
+        return False

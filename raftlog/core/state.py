@@ -1,0 +1,253 @@
+"""What every role of a node may touch: its term and vote, its log, its membership and its outbox."""
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+from raftlog.core.durable import HardState, Recovered
+from raftlog.core.entry import Entry, EntryKind, seal
+from raftlog.core.ids import EntryId, GroupId, Index, Micros, NodeId, Term
+from raftlog.core.log import Log
+from raftlog.core.membership import Membership, MembershipAt, decode_membership
+from raftlog.core.message import Envelope, Message
+from raftlog.core.outbox import Outbox
+from raftlog.core.ready import IndexRange, MessageRefused
+from raftlog.core.settings import MAX_VOTE_SPAN, Settings
+
+
+class State:
+    """One node's part of one group, whatever its role.
+
+    Invariants:
+    - `term` never decreases, and within a term `vote` is set at most once;
+    - nothing leaves in a term that is not durable: such messages wait for the sync;
+    - `base <= applied <= handed <= min(committed, durable)` and `committed <= last`; none of them ever decreases;
+    - no entry at or below `committed` is ever replaced;
+    - the membership in force is that of the newest entry in the log that sets one, committed or not (thesis 4.1).
+    """
+
+    __slots__ = (
+        "_last_log_time",
+        "_written",
+        "applied",
+        "committed",
+        "digest",
+        "group",
+        "handed",
+        "hole",
+        "log",
+        "memberships",
+        "node",
+        "now",
+        "outbox",
+        "random",
+        "settings",
+        "synced",
+        "term",
+        "unwritten",
+        "vote",
+        "votes_refused_until",
+        "wall",
+        "wall_at",
+        "writing_since",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        node: NodeId,
+        group: GroupId,
+        recovered: Recovered,
+        settings: Settings,
+        random: Random,
+        now: Micros,
+    ) -> None:
+        base = recovered.base
+        self.node = node
+        self.group = group
+        self.settings = settings
+        self.random = random
+        self.now = now
+        self.wall: Micros = 0
+        self.wall_at: Micros = now
+        self.term: Term = recovered.hard_state.term
+        self.vote: NodeId | None = recovered.hard_state.vote
+        self.log = Log(base, recovered.runs, recovered.last, max_bytes=settings.max_recent)
+        self.memberships = [base.membership, *recovered.memberships]
+        self.committed: Index = max(recovered.hard_state.commit, base.last.index)
+        self.handed: Index = base.last.index
+        self.applied: Index = base.last.index
+        self.digest = 0
+        self.synced = recovered.hard_state
+        """Term and vote as they are on disk."""
+        self.unwritten: list[Entry] = []
+        """Entries the next Ready hands to storage."""
+        self.writing_since: Micros | None = None
+        """When the oldest write still under way was handed over."""
+        self.votes_refused_until: Micros = now
+        self.hole: Index | None = None
+        """The first index known to be unreadable here: such a node promises nothing at or beyond it."""
+        self.outbox = Outbox()
+        self._written = recovered.hard_state
+        self._last_log_time = recovered.last_log_time
+        assert self.committed <= self.log.last.index, (
+            f"commit hint {self.committed} is beyond {self.log.last}"
+        )
+        if self._may_have_promised(recovered):
+            self.votes_refused_until = now + MAX_VOTE_SPAN
+
+    def _may_have_promised(self, recovered: Recovered) -> bool:
+        """A lone voter never delays itself; a node that has seen no term has answered no heartbeat."""
+        return not self.alone and recovered.hard_state.term > 0
+
+    # -- who and when
+
+    @property
+    def membership(self) -> Membership:
+        """The membership in force."""
+        return self.memberships[-1].membership
+
+    @property
+    def peers(self) -> tuple[NodeId, ...]:
+        """Every other node of the group, sorted."""
+        return tuple(node for node in self.membership.ids if node != self.node)
+
+    @property
+    def alone(self) -> bool:
+        """Whether this node decides everything by itself."""
+        return self.membership.quorum.voters == (self.node,)
+
+    @property
+    def may_campaign(self) -> bool:
+        """Only a voter with a whole log asks for votes."""
+        return self.membership.may_vote(self.node) and self.hole is None
+
+    @property
+    def refuses_votes(self) -> bool:
+        """Whether a promise to a leader is still in force (D14)."""
+        return self.now < self.votes_refused_until
+
+    def patience(self) -> Micros:
+        """When to stop waiting: one to two election timeouts from now, drawn anew each time, never within a promise."""
+        drawn = (
+            self.now + self.settings.election_timeout + self.random.randrange(self.settings.election_timeout)
+        )
+        return max(drawn, self.votes_refused_until)
+
+    # -- term and vote
+
+    def adopt(self, term: Term) -> None:
+        """Enter a higher term, with no vote given in it."""
+        assert term > self.term, f"term would fall from {self.term} to {term}"
+        self.term, self.vote = term, None
+
+    def give_vote(self, candidate: NodeId) -> None:
+        """Vote in the current term; counts for nothing until it is durable."""
+        assert self.vote in (None, candidate), f"already voted for {self.vote} in term {self.term}"
+        self.vote = candidate
+
+    @property
+    def vote_is_durable(self) -> bool:
+        """Whether term and vote are on disk as they stand now."""
+        return self.synced.term == self.term and self.synced.vote == self.vote
+
+    # -- the log
+
+    def create(self, kind: EntryKind, payload: bytes, wall: Micros) -> Entry:
+        """Append a new entry of the current term. Only a leader may call this, and never across an `await`."""
+        self._last_log_time = max(self._last_log_time, wall)
+        at = EntryId(self.term, self.log.last.index + 1)
+        entry = seal(group=self.group, at=at, kind=kind, log_time=self._last_log_time, payload=payload)
+        self._extend([entry])
+        return entry
+
+    def splice(self, entries: Sequence[Entry]) -> None:
+        """Make the log end with `entries`, replacing what disagrees. The caller has checked what precedes them."""
+        first = entries[0].index
+        assert first > self.committed, f"would replace committed entry {first} <= {self.committed}"
+        if first <= self.log.last.index:
+            self.log.truncate(first - 1)
+            while len(self.memberships) > 1 and self.memberships[-1].index >= first:
+                self.memberships.pop()
+            while self.unwritten and self.unwritten[-1].index >= first:
+                self.unwritten.pop()
+        self._extend(entries)
+
+    def _extend(self, entries: Sequence[Entry]) -> None:
+        self.log.append(entries)
+        self.unwritten.extend(entries)
+        self._last_log_time = entries[-1].log_time
+        for entry in entries:
+            if entry.kind is EntryKind.MEMBERSHIP:
+                self.memberships.append(MembershipAt(entry.index, decode_membership(entry.payload)))
+
+    def commit_to(self, index: Index) -> None:
+        """Everything up to `index` is decided."""
+        assert index <= self.log.last.index, f"cannot commit {index}: the log ends with {self.log.last}"
+        self.committed = max(self.committed, index)
+
+    # -- effects
+
+    def send(self, message: Message) -> None:
+        """Send as soon as everything it implies is durable: a term that is not on disk binds nobody yet."""
+        early = self.synced.term == self.term
+        (self.outbox.messages if early else self.outbox.after_sync).append(message)
+
+    def promise(self, message: Message) -> None:
+        """Send after the sync of the Ready it leaves with: it gives or asks for a vote."""
+        self.outbox.after_sync.append(message)
+
+    def head(self, to: NodeId) -> dict[str, Any]:
+        """The fields every message carries."""
+        return {"group": self.group, "sender": self.node, "to": to, "term": self.term}
+
+    def refuse(self, message: Envelope, reason: str) -> None:
+        """Report a message that no correct peer sends; nothing else happens."""
+        self.outbox.events.append(MessageRefused(message.sender, reason))
+
+    # -- for Ready
+
+    def take_write(self) -> tuple[HardState | None, tuple[Entry, ...]]:
+        """What storage must write next: the hard state where it changed, and new entries.
+
+        The commit hint rides along with other writes and never causes one.
+        """
+        entries = tuple(self.unwritten)
+        self.unwritten.clear()
+        current = HardState(self.term, self.vote, min(self.committed, self.log.durable))
+        must = (current.term, current.vote) != (self._written.term, self._written.vote)
+        if not must and not (entries and current != self._written):
+            return None, entries
+        assert current.term >= self._written.term, f"term falls on disk: {self._written} to {current}"
+        assert current.term > self._written.term or self._written.vote in (None, current.vote), (
+            "vote changes in a term"
+        )
+        self._written = current
+        return current, entries
+
+    @property
+    def has_write(self) -> bool:
+        """Whether `take_write` would give anything."""
+        return bool(self.unwritten) or (self.term, self.vote) != (self._written.term, self._written.vote)
+
+    @property
+    def can_apply(self) -> bool:
+        """Whether `take_apply` would give anything."""
+        return self._appliable > self.handed
+
+    @property
+    def _appliable(self) -> Index:
+        end = min(self.committed, self.log.durable)
+        return end if self.hole is None else min(end, self.hole - 1)
+
+    def take_apply(self) -> IndexRange | None:
+        """Entries that may be applied and have not been handed out."""
+        if not self.can_apply:
+            return None
+        first, self.handed = self.handed + 1, self._appliable
+        return IndexRange(first, self.handed)
+
+    def take_outbox(self) -> Outbox:
+        """What has piled up, leaving an empty outbox."""
+        taken, self.outbox = self.outbox, Outbox()
+        return taken
