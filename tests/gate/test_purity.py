@@ -34,9 +34,11 @@ BREACHES = {
     "from random import choice": "takes random.choice",
     "import random\nrandom.shuffle([])": "uses random.shuffle",
     "import random\nrng = random.Random(1)": "makes its own Random",
+    "import random as r\nr.shuffle([])": "calls it r",
+    "from random import Random as Dice\nrng = Dice(1)": "calls it Dice",
     "async def f(): ...": "awaits",
     "x = hash('a')": "calls hash()",
-    "x = sorted([], key=id)": "names id()",
+    "x = sorted([], key=id)": "names id() as a sort key",
     "print('here')": "calls print()",
     "open('x')": "calls open()",
 }
