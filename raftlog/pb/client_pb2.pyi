@@ -55,14 +55,17 @@ class ClientFrame(_message.Message):
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     COMMANDS_FIELD_NUMBER: _builtins.int
     QUERIES_FIELD_NUMBER: _builtins.int
+    FIRST_CALL_FIELD_NUMBER: _builtins.int
     protocol_version: _builtins.int
     group: _builtins.int
     cluster_id: _builtins.int
     """0: any; otherwise refused unless it is this cluster"""
     commands: _builtins.bytes
-    """MessagePack: array of [call, client_id, sequence, answered_below, machine, machine_version, body]"""
+    """MessagePack: array of [client_id, sequence, answered_below, machine, machine_version, body], as in a log entry"""
     queries: _builtins.bytes
-    """MessagePack: array of [call, level, machine, machine_version, body]"""
+    """MessagePack: array of [level, machine, machine_version, body]"""
+    first_call: _builtins.int
+    """The number of the first command on this stream; the other commands, then the queries, are numbered on from it."""
     def __init__(
         self,
         *,
@@ -71,10 +74,11 @@ class ClientFrame(_message.Message):
         cluster_id: _builtins.int = ...,
         commands: _builtins.bytes = ...,
         queries: _builtins.bytes = ...,
+        first_call: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "commands", b"commands", "group", b"group", "protocol_version", b"protocol_version", "queries", b"queries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "commands", b"commands", "first_call", b"first_call", "group", b"group", "protocol_version", b"protocol_version", "queries", b"queries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -86,19 +90,22 @@ class NodeFrame(_message.Message):
 
     REPLIES_FIELD_NUMBER: _builtins.int
     APPLIED_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
     replies: _builtins.bytes
-    """MessagePack: array of [call, kind, body]"""
+    """MessagePack: array of [first_call, [[kind, body], ...]]: the answers of consecutive calls"""
     applied: _builtins.int
-    """every answer in this frame reflects the log up to here at least"""
+    """every answer in this frame reflects the group's log up to here at least"""
+    group: _builtins.int
     def __init__(
         self,
         *,
         replies: _builtins.bytes = ...,
         applied: _builtins.int = ...,
+        group: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "replies", b"replies"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "group", b"group", "replies", b"replies"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
