@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from raftlog.core.ids import NodeId
+from raftlog.transport.port import Lane
+
+_REMEMBERED = 1_024
 
 OnEvent: TypeAlias = Callable[[str, Mapping[str, object]], None]
 """Takes a sentence and its fields. Must not block and must not raise."""
@@ -14,22 +17,25 @@ def ignore(text: str, fields: Mapping[str, object]) -> None:
 
 
 class Reporter:
-    """Tells the same sentence about the same peer once, until something else happens to that peer.
+    """Tells the same sentence about the same lane of a peer once, until something else happens to that lane.
 
     A peer that is down for an hour is dialed 3,600 times and reported once.
     """
 
     def __init__(self, on_event: OnEvent) -> None:
         self._on_event = on_event
-        self._last: dict[NodeId, str] = {}
+        self._last: dict[tuple[NodeId, Lane], str] = {}
 
-    def tell(self, peer: NodeId, text: str, **fields: object) -> None:
-        """Report `text` about `peer` unless it was the last thing said about it."""
-        if self._last.get(peer) == text:
+    def tell(self, peer: NodeId, lane: Lane, text: str, **fields: object) -> None:
+        """Report `text` unless it was the last thing said about that lane."""
+        if self._last.get((peer, lane)) == text:
             return
-        self._last[peer] = text
-        self._on_event(text, {"peer": f"{peer:x}", **fields})
+        if len(self._last) >= _REMEMBERED:
+            self._last.clear()  # strangers knock with ever new ids
+        self._last[peer, lane] = text
+        self._on_event(text, {"peer": f"{peer:x}", "lane": lane.value, **fields})
 
     def forget(self, peer: NodeId) -> None:
         """The peer is gone from the membership."""
-        self._last.pop(peer, None)
+        for lane in Lane:
+            self._last.pop((peer, lane), None)

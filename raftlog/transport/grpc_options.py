@@ -14,7 +14,7 @@ _IDLE_MS = 600_000
 
 
 def server_options(limits: Limits) -> list[tuple[str, int]]:
-    """For `grpc.aio.server(options=...)`. Sizes are refused above `limits`; streams and idle connections are bounded."""
+    """For `grpc.aio.server(options=...)`. Bounds sizes, streams and idle connections."""
     return [
         *_sizes(limits),
         # Off, a second server on the same port would start in silence and take half of the connections.

@@ -12,7 +12,7 @@ FRAME_OVERHEAD = 64
 class Limits:
     """What a transport may hold and how long it waits; the defaults suit nodes in one region.
 
-    Invariants: a packet of one frame of `frame_bytes` fits into `message_bytes`, and such a frame into either queue that
+    Invariants: a packet of one frame of `frame_bytes` fits into `message_bytes`, and such a frame into the queue that
     may have to carry it.
     """
 
