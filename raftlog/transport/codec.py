@@ -41,12 +41,11 @@ _P = TypeVar("_P", bound=Protobuf)
 def lane_of(frame: Frame) -> Lane:
     """Which queue a frame belongs in: entries and forwards are bulk, everything that keeps leaders in office is not.
 
-    An `AppendRequest` without entries is a probe, small and urgent.
+    Every `AppendRequest` is bulk, also one without entries: it asks whether what was sent before it has arrived, and
+    would be answered wrongly if it overtook that.
     """
     match frame:
-        case AppendRequest(entries=entries):
-            return Lane.BULK if entries else Lane.URGENT
-        case Forward() | ForwardReply():
+        case AppendRequest() | Forward() | ForwardReply():
             return Lane.BULK
         case _:
             return Lane.URGENT
