@@ -129,6 +129,13 @@ class Raft:
         if self._state.may_campaign and not isinstance(self._role, Leader):
             self._change(Ask("was told to campaign"))
 
+    def allow_leading(self, allowed: bool, reason: str, now: Micros) -> None:
+        """Whether this node may lead: not while it cannot apply, for nothing it decides could then be answered."""
+        self._at(now)
+        self._state.may_lead = allowed
+        if not allowed and isinstance(self._role, Leader):
+            self._change(Follow(None, reason))
+
     # -- outputs
 
     @property

@@ -36,6 +36,7 @@ class State:
         "handed",
         "hole",
         "log",
+        "may_lead",
         "memberships",
         "node",
         "now",
@@ -85,6 +86,8 @@ class State:
         self.writing_since: Micros | None = None
         """When the oldest write still under way was handed over."""
         self.votes_refused_until: Micros = now
+        self.may_lead = True
+        """False while the driver cannot apply what it would decide."""
         self.hole: Index | None = None
         """The first index known to be unreadable here: such a node promises nothing at or beyond it."""
         self.outbox = Outbox()
@@ -119,8 +122,8 @@ class State:
 
     @property
     def may_campaign(self) -> bool:
-        """Only a voter with a whole log asks for votes."""
-        return self.membership.may_vote(self.node) and self.hole is None
+        """Only a voter with a whole log and a working state machine asks for votes."""
+        return self.may_lead and self.hole is None and self.membership.may_vote(self.node)
 
     @property
     def refuses_votes(self) -> bool:
