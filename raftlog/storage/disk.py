@@ -50,7 +50,13 @@ class Disk(Protocol):
         ...
 
     async def write(self, name: str, offset: int, pieces: Sequence[bytes]) -> None:
-        """Write the pieces one after the other from `offset`. Not durable yet. Loops over short writes."""
+        """Write the pieces one after the other from `offset`, within the file's length. Not durable yet.
+
+        Loops over short writes.
+
+        Raises:
+            DiskError: the device refused (EIO, or ENOSPC where a file system allocates on each write).
+        """
         ...
 
     async def sync(self, name: str) -> None:
@@ -58,6 +64,7 @@ class Disk(Protocol):
 
         Raises:
             DiskError: the sync failed. Never retried: the kernel may have dropped the pages and marked them clean.
+                Every later write or sync of this file is refused.
         """
         ...
 

@@ -1,0 +1,272 @@
+"""One group's log as storage knows it in memory: its small durable values, and where each entry's record lies."""
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Sequence
+
+import msgspec
+
+from raftlog.core.durable import HardState, Recovered, SnapshotMeta, TermRun
+from raftlog.core.entry import Entry, EntryKind
+from raftlog.core.ids import EntryId, GroupId, Index, Term
+from raftlog.core.membership import MembershipAt, decode_membership
+from raftlog.storage.damage import Compacted
+from raftlog.storage.records import ENTRY_OVERHEAD, Standing
+
+
+class GroupWrite(msgspec.Struct, frozen=True):
+    """What one group wants to be durable. Its entries replace the log from `entries[0].index` on."""
+
+    group: GroupId
+    hard_state: HardState | None = None
+    entries: tuple[Entry, ...] = ()
+
+
+class Contradiction(Exception):
+    """A record that cannot follow what was recorded before it."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where the record of an entry lies."""
+
+    segment: int
+    offset: int
+    length: int
+
+
+class GroupLog:
+    """What one group has recorded.
+
+    Takes 8 bytes per entry. Changed only by what is durable: records found at recovery, batches whose sync completed.
+
+    Invariants:
+    - the entries are `first` to `last` without a gap; `first` is right after the base unless segments are missing;
+    - terms never decrease along the log, and none is above the hard state's;
+    - `hard_state.commit <= last`, and no entry at or below it is ever replaced;
+    - records of later entries lie later in the log.
+    """
+
+    def __init__(self, standing: Standing) -> None:
+        self.group = standing.group
+        self.hard_state = standing.hard_state
+        self.base = standing.base
+        self.last = standing.last if standing.last.index > standing.base.last.index else standing.base.last
+        self.last_log_time = max(standing.last_log_time, standing.base.log_time)
+        self._memberships = list(standing.memberships)
+        self._first: Index = self.last.index + 1
+        self._before = self.last
+        self._offsets = array("I")
+        self._lengths = array("I")
+        self._segment_firsts: list[Index] = []
+        self._segments: list[int] = []
+        self._run_firsts: list[Index] = []
+        self._run_terms: list[Term] = []
+
+    @property
+    def absent(self) -> tuple[Index, Index] | None:
+        """The entries after the base that lie in no segment at hand, both ends included."""
+        after_base = self.base.last.index + 1
+        return (after_base, self._first - 1) if self._first > after_base else None
+
+    def standing(self) -> Standing:
+        """The record that a new segment opens with."""
+        memberships = tuple(self._memberships)
+        return Standing(self.group, self.hard_state, self.base, memberships, self.last, self.last_log_time)
+
+    def recovered(self) -> Recovered:
+        """What the core starts from."""
+        runs = tuple(map(TermRun, self._run_firsts, self._run_terms))
+        last = self.last.index
+        return Recovered(self.hard_state, self.base, runs, last, tuple(self._memberships), self.last_log_time)
+
+    def place_of(self, index: Index) -> Place:
+        """Where an entry's record lies.
+
+        Raises:
+            Compacted: the entry is at or below the base.
+        """
+        if index < self._first:
+            raise Compacted(self._first)
+        assert index <= self.last.index, f"group {self.group} ends at {self.last}, asked for {index}"
+        at = index - self._first
+        segment = self._segments[bisect_right(self._segment_firsts, index) - 1]
+        return Place(segment, self._offsets[at], self._lengths[at])
+
+    def set_hard_state(self, new: HardState) -> None:
+        """Take a recorded hard state.
+
+        Raises:
+            Contradiction: it takes back a term, a vote or a commit, or it commits what is not there.
+        """
+        if objection := hard_state_objection(self.hard_state, new, self.last.index):
+            raise Contradiction(f"group {self.group}: {objection}")
+        self.hard_state = new
+
+    def put(self, entry: Entry, place: Place) -> None:
+        """Take a recorded entry; it replaces the one of its index and every later one.
+
+        Raises:
+            Contradiction: it leaves a gap, goes back in term, replaces a committed entry, or carries no membership
+                where it says so.
+        """
+        index = entry.index
+        if index <= self.last.index:
+            self._splice(index)
+        if index != self.last.index + 1 or entry.term < self.last.term or entry.log_time < self.last_log_time:
+            at_time = f"{entry.id} at time {entry.log_time}"
+            raise Contradiction(
+                f"group {self.group}: {at_time} cannot follow {self.last} at {self.last_log_time}"
+            )
+        if entry.kind == EntryKind.MEMBERSHIP:
+            self._memberships.append(_membership_of(entry))
+        self._append(entry.id, place)
+        self.last_log_time = entry.log_time
+
+    def truncate(self, base: SnapshotMeta) -> None:
+        """Let a snapshot stand for the log up to `base.last`. A log that does not contain it is given up as a whole.
+
+        Raises:
+            Contradiction: the log already begins later.
+        """
+        if base.last.index < self.base.last.index:
+            raise Contradiction(f"group {self.group}: a base at {base.last} after one at {self.base.last}")
+        self.base = base
+        if base.last.index < self._before.index:
+            return  # among entries whose segments are gone: what is there now begins later
+        if not self._contains(base.last):
+            self.last, self.last_log_time = base.last, base.log_time
+            self._drop_up_to(max(base.last.index, self._first + len(self._offsets)))
+        else:
+            self._drop_up_to(base.last.index)
+        self._first, self._before = base.last.index + 1, base.last
+
+    def _contains(self, position: EntryId) -> bool:
+        return position.index <= self.last.index and self.term_at(position.index) == position.term
+
+    def term_at(self, index: Index) -> Term:
+        """The term of an entry at hand, or of the one right before the first."""
+        if index == self._before.index:
+            return self._before.term
+        assert self._first <= index <= self.last.index, f"group {self.group} has no entry {index}"
+        return self._run_terms[bisect_right(self._run_firsts, index) - 1]
+
+    def _append(self, position: EntryId, place: Place) -> None:
+        if not self._run_terms or self._run_terms[-1] != position.term:
+            self._run_firsts.append(position.index)
+            self._run_terms.append(position.term)
+        if not self._segments or self._segments[-1] != place.segment:
+            assert not self._segments or self._segments[-1] < place.segment, (
+                f"{place} lies before an earlier entry"
+            )
+            self._segment_firsts.append(position.index)
+            self._segments.append(place.segment)
+        self._offsets.append(place.offset)
+        self._lengths.append(place.length)
+        self.last = position
+
+    def _splice(self, index: Index) -> None:
+        """Drop the entry at `index` and all after it; what remains must not lose anything committed."""
+        if index <= self.hard_state.commit or index <= self.base.last.index:
+            kept = max(self.hard_state.commit, self.base.last.index)
+            raise Contradiction(
+                f"group {self.group}: entry {index} was written anew although {kept} is committed"
+            )
+        if index < self._first:
+            raise Contradiction(f"group {self.group}: entry {index} replaces entries that are absent")
+        before = index - 1
+        term = self.term_at(before)
+        keep = index - self._first
+        del self._offsets[keep:]
+        del self._lengths[keep:]
+        for firsts, values in ((self._segment_firsts, self._segments), (self._run_firsts, self._run_terms)):
+            while firsts and firsts[-1] >= index:
+                firsts.pop()
+                values.pop()
+        while self._memberships and self._memberships[-1].index >= index:
+            self._memberships.pop()
+        self.last = EntryId(term, before)
+        # The log time of the entry before is not kept in memory; the leader that made the new one saw to its order.
+        self.last_log_time = self.base.log_time
+
+    def _drop_up_to(self, index: Index) -> None:
+        gone = index + 1 - self._first
+        del self._offsets[:gone]
+        del self._lengths[:gone]
+        for firsts, values in ((self._segment_firsts, self._segments), (self._run_firsts, self._run_terms)):
+            while len(firsts) > 1 and firsts[1] <= index + 1:
+                del firsts[0], values[0]
+            if self._offsets:
+                firsts[0] = max(firsts[0], index + 1)
+            else:
+                firsts.clear()
+                values.clear()
+        self._memberships = [change for change in self._memberships if change.index > index]
+
+
+def hard_state_objection(old: HardState, new: HardState, last: Index) -> str | None:
+    """Why `new` must not be recorded after `old` in a log that ends at `last`; None when it may."""
+    if new.term < old.term:
+        return f"the term goes back from {old.term} to {new.term}"
+    if new.term == old.term and old.vote is not None and new.vote != old.vote:
+        return f"the vote of term {new.term} changes from {old.vote} to {new.vote}"
+    if new.commit < old.commit:
+        return f"the commit index goes back from {old.commit} to {new.commit}"
+    if new.commit > last:
+        return f"entries up to {new.commit} are committed and the log ends at {last}"
+    return None
+
+
+def objection(log: GroupLog, writes: Sequence[GroupWrite]) -> str | None:
+    """Why these writes of one group, taken one after the other, must not be recorded; None when they may."""
+    hard_state, last = log.hard_state, log.last
+    written: dict[Index, Term] = {}
+    for write in writes:
+        if write.entries:
+            first = write.entries[0].index
+            kept = max(hard_state.commit, log.base.last.index)
+            if not kept < first <= last.index + 1:
+                return f"entry {first} does not continue a log committed to {kept} that ends at {last}"
+            before = written[first - 1] if first - 1 in written else log.term_at(first - 1)
+            if write.entries[0].term < before:
+                return f"{write.entries[0].id} goes back in term after {first - 1}@{before}"
+            if not written and first == log.last.index + 1 and write.entries[0].log_time < log.last_log_time:
+                return f"{write.entries[0].id} goes back in log time from {log.last_log_time}"
+            if reason := _entries_objection(log.group, write.entries):
+                return reason
+            if len(writes) > 1:
+                written.update((entry.index, entry.term) for entry in write.entries)
+            last = write.entries[-1].id
+        if write.hard_state is not None:
+            if reason := hard_state_objection(hard_state, write.hard_state, last.index):
+                return reason
+            hard_state = write.hard_state
+        if last.term > hard_state.term:
+            return (
+                f"the log ends at {last}, in a term that the hard state ({hard_state.term}) has not reached"
+            )
+    return None
+
+
+def _entries_objection(group: GroupId, entries: Sequence[Entry]) -> str | None:
+    previous = entries[0]
+    for offset, entry in enumerate(entries):
+        if entry.index != entries[0].index + offset or entry.group != group:
+            return f"entry {entry.index} of group {entry.group} at place {offset} after {entries[0].index} of {group}"
+        if entry.term < previous.term or entry.log_time < previous.log_time:
+            return f"{entry.id} at {entry.log_time} goes back after {previous.id} at {previous.log_time}"
+        if not entry.intact():
+            return f"{entry.id} does not fit its checksum"
+        previous = entry
+    return None
+
+
+def _membership_of(entry: Entry) -> MembershipAt:
+    try:
+        return MembershipAt(entry.index, decode_membership(entry.payload))
+    except ValueError as error:
+        raise Contradiction(f"group {entry.group}: {entry.id} carries no membership: {error}") from error
+
+
+def record_length(entry: Entry) -> int:
+    """Bytes of an entry's record on disk."""
+    return ENTRY_OVERHEAD + len(entry.payload)

@@ -1,0 +1,109 @@
+"""The identity file: which node and which cluster a data directory belongs to."""
+
+import struct
+
+import msgspec
+import xxhash
+
+from raftlog.clock import Clock
+from raftlog.core.ids import ClusterId, NodeId
+from raftlog.storage.damage import Damage, LogDamaged, StorageRefused
+from raftlog.storage.disk import SECTOR, Disk
+from raftlog.storage.format import FORMAT, segment_sequence
+from raftlog.storage.segment import ASIDE, remove_unfinished, segment_headers
+
+FILE = "identity"
+
+_MAGIC = b"RAFTLOID"
+_LAYOUT = struct.Struct("<8sIIQQ")
+_CHECKSUM = struct.Struct("<Q")
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Who a data directory is.
+
+    The file is one sector: magic "RAFTLOID" 8, format version 4, zero 4, node id 8, cluster id 8 (0: waiting), zeros,
+    xxh3-64 checksum of the 504 bytes before it 8.
+    """
+
+    node: NodeId
+    cluster: ClusterId | None
+    """None: a fresh directory. It waits for `raftlog init`, neither votes nor acknowledges."""
+
+    def encode(self) -> bytes:
+        """One sector."""
+        body = _LAYOUT.pack(_MAGIC, FORMAT, 0, self.node, self.cluster or 0)
+        body += bytes(SECTOR - _CHECKSUM.size - len(body))
+        return body + _CHECKSUM.pack(xxhash.xxh3_64_intdigest(body))
+
+
+async def load_or_create(disk: Disk, clock: Clock) -> Identity:
+    """The directory's identity; a directory without files becomes a new node that waits.
+
+    Finishes what a crash cut short.
+
+    Raises:
+        StorageRefused: the directory lost its identity or its log, or another format version wrote it.
+        LogDamaged: the identity file is unreadable.
+        DiskError: the disk refused.
+    """
+    identity = await load(disk)
+    await remove_unfinished(disk)
+    segments = await segment_headers(disk)
+    if identity is None:
+        if segments:
+            raise StorageRefused(
+                f"the directory holds a log ({segments[0].name}) but no identity file: "
+                f"restore '{FILE}', or replace this member (raftlog member replace)"
+            )
+        identity = Identity(NodeId(clock.entropy()), None)
+        await save(disk, identity)
+    elif identity.cluster is None and segments and segments[0].node == identity.node:
+        # Initialised, and stopped before the identity was written: the segment is the deed, this file its copy.
+        identity = Identity(identity.node, segments[0].cluster)
+        await save(disk, identity)
+    elif identity.cluster is not None and not segments:
+        raise StorageRefused(
+            f"node {identity.node:016x} is a member of cluster {identity.cluster:016x} but its log is gone: "
+            "votes it gave may be forgotten. Restore the directory, or replace this member (raftlog member replace)"
+        )
+    return identity
+
+
+async def load(disk: Disk) -> Identity | None:
+    """Read the identity; None when there is no such file. Changes nothing.
+
+    Raises:
+        LogDamaged: the file is unreadable.
+        StorageRefused: another format version wrote it.
+    """
+    if FILE not in await disk.names():
+        return None
+    sector = await disk.read(FILE, 0, SECTOR)
+    if len(sector) < SECTOR:
+        raise LogDamaged(Damage(FILE, len(sector), f"the file is cut off after {len(sector)} bytes"))
+    (checksum,) = _CHECKSUM.unpack_from(sector, SECTOR - _CHECKSUM.size)
+    if sector[:8] != _MAGIC or checksum != xxhash.xxh3_64_intdigest(sector[: SECTOR - _CHECKSUM.size]):
+        raise LogDamaged(Damage(FILE, 0, "the identity is unreadable"))
+    _, version, _, node, cluster = _LAYOUT.unpack_from(sector)
+    if version != FORMAT:
+        raise StorageRefused(
+            f"{FILE} has format version {version}, this program reads {FORMAT}: use the one that wrote it"
+        )
+    return Identity(NodeId(node), ClusterId(cluster) if cluster else None)
+
+
+async def save(disk: Disk, identity: Identity) -> None:
+    """Replace the identity in one step: a crash leaves the old one or the new one."""
+    aside = FILE + ASIDE
+    if aside in await disk.names():
+        await disk.remove(aside)
+    await disk.allocate(aside, SECTOR)
+    await disk.write_and_sync(aside, 0, [identity.encode()])
+    await disk.rename(aside, FILE)
+    await disk.sync_names()
+
+
+async def initialised(disk: Disk) -> bool:
+    """Whether the directory holds a log."""
+    return any(segment_sequence(name) is not None for name in await disk.names())

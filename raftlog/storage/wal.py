@@ -1,0 +1,491 @@
+"""The write-ahead log: appends for many groups in one synced write each, and reads of single entries."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from raftlog.clock import SystemClock
+from raftlog.core.durable import HardState, Recovered, SnapshotMeta
+from raftlog.core.entry import Entry
+from raftlog.core.ids import NOTHING, ClusterId, GroupId, Index
+from raftlog.core.membership import Membership, MembershipAt
+from raftlog.storage.damage import Damage, LogDamaged, StorageRefused
+from raftlog.storage.disk import SECTOR, Disk, DiskError, DiskFull
+from raftlog.storage.format import (
+    BATCH_HEADER,
+    MAX_SEGMENT,
+    Position,
+    SegmentHeader,
+    batch_length,
+    padded,
+    seal_batch,
+)
+from raftlog.storage.group import GroupLog, GroupWrite, Place, objection
+from raftlog.storage.identity import Identity, initialised, save
+from raftlog.storage.records import (
+    ENTRY_OVERHEAD,
+    MARK,
+    Standing,
+    decode_entry,
+    encode_entry,
+    encode_hard_state,
+    encode_standing,
+)
+from raftlog.storage.recovery import Examined, examine, settle
+from raftlog.storage.segment import Points, prepare, remove_unfinished
+
+SEGMENT_SIZE: Final = 16 << 20
+"""Bytes of a segment, unless one batch needs more."""
+
+MIN_SEGMENT: Final = 8 * SECTOR
+_entropy = SystemClock().entropy
+_KEPT: Final = 64 << 10
+_GAP: Final = 64 << 10
+
+
+class Body:
+    """The records of a batch before it has a place."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.count = 0
+        self.length = 0
+
+    def add(self, *pieces: bytes) -> int:
+        """Append one record; its offset within the body."""
+        start = self.length
+        self.pieces.extend(pieces)
+        self.length += sum(map(len, pieces))
+        self.count += 1
+        return start
+
+
+class Wal:
+    """The log of every group of this node.
+
+    One task appends; reads may run beside it. What an `append` wrote is visible to `read` and `recovered` once it
+    returned, never earlier. After a failed write or sync the log takes nothing more: reopen it, recovery decides.
+
+    Invariants:
+    - `_synced`, the position every batch carries, is never beyond what a completed sync covers;
+    - a batch is written to one segment, after everything before it was synced;
+    - the closing batch of a segment always has room in it.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        identity: Identity,
+        found: Examined,
+        *,
+        segment_size: int,
+        entropy: Callable[[], int],
+    ) -> None:
+        self._disk = disk
+        self._identity = identity
+        self._segment_size = segment_size
+        self._entropy = entropy
+        self._groups = found.groups
+        self._segments = found.segments
+        self._current = found.current
+        self._closed = found.closed
+        self._marked = found.marked
+        self._ahead = found.ahead
+        self._points = found.points
+        self._synced = found.end
+        self._preparing: asyncio.Task[None] | None = None
+        self._writing = False
+        self._failed: BaseException | None = None
+        self._space_error: DiskError | None = None
+        self._damage: list[Damage] = []
+
+    # ------------------------------------------------------------------------------------------- opening
+
+    @classmethod
+    async def bootstrap(
+        cls,
+        disk: Disk,
+        *,
+        identity: Identity,
+        cluster_id: ClusterId,
+        groups: Mapping[GroupId, Membership],
+        segment_size: int = SEGMENT_SIZE,
+        entropy: Callable[[], int] = _entropy,
+    ) -> Identity:
+        """Turn a waiting directory into a member's, in one step: a crash leaves it waiting or initialised.
+
+        Raises:
+            StorageRefused: it is initialised already.
+            DiskError: the disk refused; the directory waits as before.
+        """
+        assert cluster_id != 0, "0 on disk means a node that waits"
+        if identity.cluster is not None or await initialised(disk):
+            raise StorageRefused(f"node {identity.node:016x} is initialised already; nothing was changed")
+        await remove_unfinished(disk)
+        body = Body()
+        for group, membership in sorted(groups.items()):
+            base = SnapshotMeta(NOTHING, MembershipAt(0, membership))
+            body.add(encode_standing(Standing(group, HardState(), base)))
+        needed = SECTOR + batch_length(body.length) + Points(segment_size).closing_room(len(groups))
+        size = max(segment_size, MIN_SEGMENT, padded(needed))
+        header = SegmentHeader(entropy(), 1, 0, size, cluster_id, identity.node)
+        start = Position(1, SECTOR)
+        batch = seal_batch(
+            segment_id=header.id, offset=SECTOR, synced_to=start, count=body.count, pieces=body.pieces
+        )
+        await prepare(disk, header, batch)
+        member = Identity(identity.node, cluster_id)
+        await save(disk, member)
+        return member
+
+    @classmethod
+    async def open(
+        cls,
+        disk: Disk,
+        *,
+        identity: Identity,
+        segment_size: int = SEGMENT_SIZE,
+        entropy: Callable[[], int] = _entropy,
+    ) -> "Wal":
+        """Recover the log: cut a torn tail, refuse damage.
+
+        Args:
+            disk: the node's directory; stays the caller's, to be closed after the log.
+            identity: what `load_or_create` returned.
+            segment_size: bytes of segments yet to be made.
+            entropy: a random u64, never 0, per call: the ids of new segments.
+
+        Raises:
+            LogDamaged: something that was synced is missing or changed; names file, offset and reason.
+            StorageRefused: there is no log, or it is not this node's.
+            DiskError: the disk refused.
+        """
+        assert MIN_SEGMENT <= segment_size < MAX_SEGMENT, f"a segment cannot have {segment_size} bytes"
+        await remove_unfinished(disk)
+        found = await examine(disk, identity)
+        for group, log in sorted(found.groups.items()):
+            _refuse_base_without_snapshot(group, log)
+        await settle(disk, found)
+        wal = cls(disk, identity, found, segment_size=segment_size, entropy=entropy)
+        wal._prepare_ahead()
+        return wal
+
+    # -------------------------------------------------------------------------------------------- asking
+
+    def groups(self) -> tuple[GroupId, ...]:
+        """Every group, sorted."""
+        return tuple(sorted(self._groups))
+
+    def recovered(self, group: GroupId) -> Recovered:
+        """What the core starts from; after appends, what it would start from now."""
+        return self._groups[group].recovered()
+
+    @property
+    def full(self) -> bool:
+        """No space for the next segment. The current one still takes writes; `make_room` tries again."""
+        return self._space_error is not None
+
+    @property
+    def damage(self) -> tuple[Damage, ...]:
+        """Holes that reads have met since the log was opened."""
+        return tuple(self._damage)
+
+    @property
+    def end(self) -> Position:
+        """Where the next batch begins, unless it needs a new segment. Everything before it is durable."""
+        return self._synced
+
+    async def read(self, group: GroupId, first: Index, last: Index, *, max_bytes: int) -> tuple[Entry, ...]:
+        """Entries `first` to `last`, or as many of them as `max_bytes` (by `Entry.size`) allows; at least one.
+
+        Raises:
+            Compacted: `first` is at or below the base.
+            LogDamaged: the bytes are not the entries that were written; the hole is in `damage` from now on.
+            DiskError: the device refused.
+        """
+        assert first <= last, f"nothing to read from {first} to {last}"
+        log = self._groups[group]
+        wanted = _within(log, first, last, max_bytes)
+        entries: list[Entry] = []
+        for places in _spans(wanted):
+            entries += await self._read_span(group, first + len(entries), places)
+        return tuple(entries)
+
+    async def _read_span(self, group: GroupId, first: Index, places: Sequence[Place]) -> list[Entry]:
+        start = places[0].offset
+        name = self._segments[places[0].segment].name
+        content = await self._disk.read(name, start, places[-1].offset + places[-1].length - start)
+        return [
+            self._verified(content, place.offset - start, group, first + n, name, place.offset)
+            for n, place in enumerate(places)
+        ]
+
+    def _verified(
+        self, content: bytes, at: int, group: GroupId, index: Index, name: str, offset: int
+    ) -> Entry:
+        try:
+            entry = decode_entry(content, at)
+        except ValueError as error:
+            reason = str(error)
+        else:
+            if (entry.group, entry.index) == (group, index) and entry.intact():
+                return entry
+            reason = "the entry there does not fit its checksum or its place"
+        damage = Damage(name, offset, reason, f"group {group}: entry {index}")
+        self._damage.append(damage)
+        raise LogDamaged(damage)
+
+    # ----------------------------------------------------------------------------------------- appending
+
+    async def append(self, writes: Sequence[GroupWrite]) -> None:
+        """Make the writes durable, all of them in one step and, unless a segment ends, with one sync.
+
+        Writes of one group count in their order.
+
+        Raises:
+            DiskFull: they need a new segment and there is no space. Nothing was written; the log goes on as it was.
+            DiskError: the write or its sync failed. It may or may not have happened; the log takes nothing more.
+        """
+        assert not self._writing, "two tasks append at once"
+        self._admit(writes)
+        body, offsets = _encode(writes)
+        if body.count == 0:
+            return
+        start, segment = await self._commit(body, entries=bool(offsets), groups=len(writes))
+        self._remember(writes, [start + offset for offset in offsets], segment)
+        self._marked = False
+
+    async def mark(self) -> None:
+        """Cover the last batch with one that says it was synced: damage to it is then no torn tail.
+
+        For quiet moments (after 100 ms without a write); does nothing when there is nothing to cover or no room.
+
+        Raises:
+            DiskError: the write or its sync failed; the log takes nothing more.
+        """
+        assert not self._writing, "a mark while another task appends"
+        if self._marked:
+            return
+        body = Body()
+        body.add(MARK)
+        try:
+            await self._commit(body, entries=True, groups=0)
+        except DiskFull:
+            return
+        self._marked = True
+
+    async def make_room(self) -> bool:
+        """While `full`: try again to allocate the next segment. Whether there is one now."""
+        await self._prepared()
+        if not self._ahead:
+            await self._prepare_quietly()
+        return bool(self._ahead)
+
+    async def close(self) -> None:
+        """Mark the end and stop. The disk stays open: it is the caller's."""
+        assert not self._writing, "closed while a task appends"
+        try:
+            if self._failed is None:
+                await self.mark()
+        finally:
+            self._failed = self._failed or DiskError("the log is closed")
+            await self._prepared()
+
+    def _admit(self, writes: Sequence[GroupWrite]) -> None:
+        by_group: dict[GroupId, list[GroupWrite]] = {}
+        for write in writes:
+            by_group.setdefault(write.group, []).append(write)
+        for group, ours in by_group.items():
+            assert group in self._groups, f"group {group} was never created here"
+            reason = objection(self._groups[group], ours)
+            assert reason is None, f"group {group}: {reason}"
+
+    def _remember(self, writes: Sequence[GroupWrite], offsets: Sequence[int], segment: int) -> None:
+        n = 0
+        for write in writes:
+            log = self._groups[write.group]
+            if write.entries:
+                first, total = write.entries[0], 0
+                for entry in write.entries:
+                    length = ENTRY_OVERHEAD + len(entry.payload)
+                    log.put(entry, Place(segment, offsets[n], length))
+                    total += length
+                    n += 1
+                self._points.note(
+                    write.group, first.index, first.term, offsets[n - len(write.entries)], total
+                )
+            if write.hard_state is not None:
+                log.set_hard_state(write.hard_state)
+
+    async def _commit(self, body: Body, *, entries: bool, groups: int) -> tuple[int, int]:
+        """Write and sync a batch: where in its segment its own records start, and the segment's number."""
+        if self._failed is not None:
+            raise DiskError(
+                f"the log takes no more writes since: {self._failed}; reopen it"
+            ) from self._failed
+        self._writing = True
+        try:
+            if not self._fits(body, entries=entries, groups=groups):
+                return await self._commit_to_next(body, groups)
+            start = self._synced.offset
+            await self._write(body)
+            return start + BATCH_HEADER, self._current.sequence
+        finally:
+            self._writing = False
+
+    def _fits(self, body: Body, *, entries: bool, groups: int) -> bool:
+        if self._closed:
+            return False
+        # While no segment is ahead, the last room is for terms and votes: without them a node must fall silent.
+        kept = min(_KEPT, self._current.size // 8) if entries and not self._ahead else 0
+        room = self._current.size - self._synced.offset - self._points.closing_room(groups) - kept
+        return batch_length(body.length) <= room
+
+    async def _commit_to_next(self, body: Body, groups: int) -> tuple[int, int]:
+        opening = Body()
+        for _, log in sorted(self._groups.items()):
+            opening.add(encode_standing(log.standing()))
+        whole = SECTOR + batch_length(opening.length + body.length)
+        await self._ensure_ahead(whole + Points(max(whole, self._segment_size)).closing_room(groups))
+        if not self._closed:
+            await self._close_segment()
+        self._begin_next()
+        own = opening.length
+        opening.pieces += body.pieces
+        opening.length += body.length
+        opening.count += body.count
+        await self._write(opening)
+        self._prepare_ahead()
+        return SECTOR + BATCH_HEADER + own, self._current.sequence
+
+    async def _close_segment(self) -> None:
+        closing = Body()
+        count, records = self._points.closing()
+        closing.add(*records)
+        closing.count = count
+        assert self._synced.offset + batch_length(closing.length) <= self._current.size, (
+            "no room was left to close"
+        )
+        await self._write(closing)
+        self._closed = True
+
+    def _begin_next(self) -> None:
+        self._current = self._ahead.pop(0)
+        self._segments[self._current.sequence] = self._current
+        self._points = Points(self._current.size)
+        self._closed = False
+
+    async def _write(self, body: Body) -> None:
+        """Write and sync one batch at the end of the current segment. Only here does the log grow."""
+        synced = self._synced
+        offset = synced.offset if synced.segment == self._current.sequence else SECTOR
+        pieces = seal_batch(
+            segment_id=self._current.id, offset=offset, synced_to=synced, count=body.count, pieces=body.pieces
+        )
+        end = offset + batch_length(body.length)
+        assert end <= self._current.size, f"a batch would end at {end}, the segment at {self._current.size}"
+        try:
+            await self._disk.write_and_sync(self._current.name, offset, pieces)
+        except BaseException as error:  # a cancelled write, too, may or may not have happened
+            self._failed = error
+            raise
+        self._synced = Position(self._current.sequence, end)
+
+    # ------------------------------------------------------------------------------- the segment ahead
+
+    def _prepare_ahead(self) -> None:
+        if not self._ahead:
+            self._preparing = asyncio.get_running_loop().create_task(
+                self._prepare_quietly(), name="wal: next segment"
+            )
+
+    async def _prepared(self) -> None:
+        """Let the preparation end; not by awaiting it, so that a cancelled append does not cancel it."""
+        if self._preparing is not None:
+            await asyncio.wait([self._preparing])
+
+    async def _prepare_quietly(self) -> None:
+        """Make the next segment; a refusal is a state, raised by the append that cannot do without it."""
+        try:
+            await self._prepare(self._segment_size)
+        except DiskError:
+            assert self._space_error is not None, "a refusal that is no state"
+
+    async def _ensure_ahead(self, size: int) -> None:
+        await self._prepared()
+        if not self._ahead or self._ahead[0].size < size:
+            await self._prepare(max(padded(size), self._segment_size))
+
+    async def _prepare(self, size: int) -> None:
+        """Put a segment of `size` bytes ahead, in place of a smaller one."""
+        assert size < MAX_SEGMENT, f"a segment cannot have {size} bytes: the batch is too large"
+        # Once the rename was tried nobody knows which of two files has the name, so the smaller one is forgotten first.
+        forgotten, self._ahead = self._ahead, []
+        before = self._current
+        header = SegmentHeader(
+            self._entropy(), before.sequence + 1, before.id, size, before.cluster, self._identity.node
+        )
+        try:
+            for beyond in forgotten[1:]:
+                await self._disk.remove(beyond.name)
+            await prepare(self._disk, header)
+        except DiskError as error:
+            self._space_error = error
+            raise
+        self._ahead = [header]
+        self._segments[header.sequence] = header
+        self._space_error = None
+
+
+def _encode(writes: Sequence[GroupWrite]) -> tuple[Body, list[int]]:
+    """The records of the writes, and where in the body each entry's record starts."""
+    body = Body()
+    pieces, offset, offsets = body.pieces, 0, list[int]()
+    for write in writes:
+        for entry in write.entries:
+            offsets.append(offset)
+            pieces += encode_entry(entry)
+            offset += ENTRY_OVERHEAD + len(entry.payload)
+        if write.hard_state is not None:
+            pieces.append(encode_hard_state(write.group, write.hard_state))
+            offset += len(pieces[-1])
+            body.count += 1
+    body.count += len(offsets)
+    body.length = offset
+    return body, offsets
+
+
+def _within(log: GroupLog, first: Index, last: Index, max_bytes: int) -> list[Place]:
+    places = [log.place_of(first)]
+    size = places[0].length
+    for index in range(first + 1, last + 1):
+        place = log.place_of(index)
+        size += place.length - ENTRY_OVERHEAD + 64
+        if size > max_bytes:
+            break
+        places.append(place)
+    return places
+
+
+def _spans(places: Sequence[Place]) -> list[list[Place]]:
+    """Split at segment boundaries and wide gaps: each span is worth one read."""
+    spans = [[places[0]]]
+    for place in places[1:]:
+        before = spans[-1][-1]
+        if place.segment == before.segment and place.offset - before.offset - before.length <= _GAP:
+            spans[-1].append(place)
+        else:
+            spans.append([place])
+    return spans
+
+
+def _refuse_base_without_snapshot(group: GroupId, log: GroupLog) -> None:
+    """A log that begins after a snapshot is worth nothing without it; an empty state machine over it would be wrong."""
+    if log.base.last != NOTHING:
+        raise StorageRefused(
+            f"group {group} begins after a snapshot at {log.base.last}, and there is no such snapshot here: "
+            "restore it, or replace this member (raftlog member replace)"
+        )
+
+
+__all__ = ["SEGMENT_SIZE", "Body", "GroupWrite", "Wal"]
