@@ -76,6 +76,7 @@ class StatusReply(_message.Message):
     CLIENT_ADDRESS_FIELD_NUMBER: _builtins.int
     GROUPS_FIELD_NUMBER: _builtins.int
     IMPAIRMENTS_FIELD_NUMBER: _builtins.int
+    SERVING_FIELD_NUMBER: _builtins.int
     node_id: _builtins.int
     boot: _builtins.int
     cluster_id: _builtins.int
@@ -86,6 +87,8 @@ class StatusReply(_message.Message):
     pid: _builtins.int
     peer_address: _builtins.str
     client_address: _builtins.str
+    serving: _builtins.bool
+    """has applied what was committed when it started, and knows a leader"""
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupStatus]: ...
     @_builtins.property
@@ -104,10 +107,11 @@ class StatusReply(_message.Message):
         client_address: _builtins.str = ...,
         groups: _abc.Iterable[Global___GroupStatus] | None = ...,
         impairments: _abc.Iterable[_builtins.str] | None = ...,
+        serving: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot", b"boot", "client_address", b"client_address", "cluster_id", b"cluster_id", "groups", b"groups", "impairments", b"impairments", "name", b"name", "node_id", b"node_id", "peer_address", b"peer_address", "pid", b"pid", "protocol_version", b"protocol_version", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot", b"boot", "client_address", b"client_address", "cluster_id", b"cluster_id", "groups", b"groups", "impairments", b"impairments", "name", b"name", "node_id", b"node_id", "peer_address", b"peer_address", "pid", b"pid", "protocol_version", b"protocol_version", "serving", b"serving", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -135,6 +139,7 @@ class GroupStatus(_message.Message):
     MEMBERS_FIELD_NUMBER: _builtins.int
     PEERS_FIELD_NUMBER: _builtins.int
     MACHINE_FIELD_NUMBER: _builtins.int
+    MEMBERSHIP_INDEX_FIELD_NUMBER: _builtins.int
     group: _builtins.int
     role: _builtins.str
     term: _builtins.int
@@ -148,6 +153,8 @@ class GroupStatus(_message.Message):
     snapshot: _builtins.int
     digest: _builtins.int
     machine: _builtins.str
+    membership_index: _builtins.int
+    """of the entry that set the membership; 0: the bootstrap record did"""
     @_builtins.property
     def voters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
@@ -179,10 +186,11 @@ class GroupStatus(_message.Message):
         members: _abc.Iterable[Global___Member] | None = ...,
         peers: _abc.Iterable[Global___PeerProgress] | None = ...,
         machine: _builtins.str = ...,
+        membership_index: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "committed", b"committed", "digest", b"digest", "durable", b"durable", "first", b"first", "group", b"group", "last", b"last", "leader", b"leader", "learners", b"learners", "machine", b"machine", "members", b"members", "outgoing", b"outgoing", "peers", b"peers", "role", b"role", "snapshot", b"snapshot", "term", b"term", "vote", b"vote", "voters", b"voters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "committed", b"committed", "digest", b"digest", "durable", b"durable", "first", b"first", "group", b"group", "last", b"last", "leader", b"leader", "learners", b"learners", "machine", b"machine", "members", b"members", "membership_index", b"membership_index", "outgoing", b"outgoing", "peers", b"peers", "role", b"role", "snapshot", b"snapshot", "term", b"term", "vote", b"vote", "voters", b"voters"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
