@@ -1,0 +1,48 @@
+"""The Requests port: what the service asks of the node it stands before."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from raftlog.core.entry import Command
+from raftlog.core.ids import ClusterId, GroupId, Index
+from raftlog.machine.result import Result
+from raftlog.transport.client_frames import Level
+
+
+class Requests(Protocol):
+    """A node, as its clients see it. Every method returns at once; callbacks run on the event loop, perhaps at once."""
+
+    @property
+    def cluster_id(self) -> ClusterId:
+        """The cluster this node belongs to; 0 while it waits to be initialised."""
+        ...
+
+    def serves(self, group: GroupId) -> bool:
+        """Whether this node has the group. The other methods are asked about such groups only."""
+        ...
+
+    def check(self, group: GroupId, machine: int, body: bytes) -> Result | None:
+        """The refusal of a command that can never succeed, or None. Asked once per command, before it is proposed."""
+        ...
+
+    def submit(
+        self, group: GroupId, commands: Sequence[Command], done: Callable[[Sequence[Result]], None]
+    ) -> None:
+        """Propose, or forward, the commands as one batch.
+
+        `done` is called exactly once with one result per command, in order. Never raises; what is refused because
+        too much is undecided is `FAILED` with `retry_after`.
+        """
+        ...
+
+    def read(self, group: GroupId, level: Level, done: Callable[[Result | None], None]) -> None:
+        """Call `done` exactly once: with None when local state may answer queries of this level, or with the refusal."""
+        ...
+
+    def query(self, group: GroupId, machine: int, body: bytes) -> Result:
+        """Answer one query from local state. Never raises."""
+        ...
+
+    def applied(self, group: GroupId) -> Index:
+        """Local state reflects the group's log up to here."""
+        ...
