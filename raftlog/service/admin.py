@@ -40,6 +40,8 @@ class GroupStatus:
     snapshot: Index
     digest: int
     membership: Membership
+    membership_index: Index
+    """Of the entry that set the membership; 0: the bootstrap record did."""
     peers: tuple[PeerProgress, ...]
     """Empty unless this node leads."""
     machine: str
@@ -62,6 +64,8 @@ class NodeStatus:
     groups: tuple[GroupStatus, ...]
     impairments: tuple[str, ...]
     """What keeps it from being a full member, one sentence each."""
+    serving: bool
+    """Has applied what was committed when it started, and knows a leader."""
 
 
 class AlreadyInitialised(Exception):
@@ -154,6 +158,7 @@ def _status_reply(status: NodeStatus) -> pb.StatusReply:
         client_address=status.client_address,
         groups=[_group_status(group) for group in status.groups],
         impairments=status.impairments,
+        serving=status.serving,
     )
 
 
@@ -175,6 +180,7 @@ def _group_status(status: GroupStatus) -> pb.GroupStatus:
         voters=membership.voters,
         outgoing=membership.outgoing,
         learners=membership.learners,
+        membership_index=status.membership_index,
         members=[_member(member) for member in membership.members],
         peers=[pb.PeerProgress(id=p.id, mode=p.mode, match=p.match, next=p.next) for p in status.peers],
         machine=status.machine,
