@@ -1,3 +1,45 @@
-"""One log, kept identical and durable on several machines, and the programs that read it."""
+"""One log, kept identical and durable on several machines, and the programs that read it.
+
+To write a machine: `Machine`, `command`, `query`, `Context`, `MachineError` (see docs/machines.md).
+"""
+
+from raftlog.machine.calls import (
+    AnswerGone,
+    BadCommand,
+    CallError,
+    CallFailed,
+    CallUnknown,
+    MachineFault,
+    OutOfOrder,
+    SessionExpired,
+    Skipped,
+)
+from raftlog.machine.contract import Context, StateMachine
+from raftlog.machine.errors import MachineError
+from raftlog.machine.method import command, query
+from raftlog.machine.result import Kind, Result
+from raftlog.machine.typed import Machine
+from raftlog.machine.wire import MachineRefused
+
+__all__ = [
+    "AnswerGone",
+    "BadCommand",
+    "CallError",
+    "CallFailed",
+    "CallUnknown",
+    "Context",
+    "Kind",
+    "Machine",
+    "MachineError",
+    "MachineFault",
+    "MachineRefused",
+    "OutOfOrder",
+    "Result",
+    "SessionExpired",
+    "Skipped",
+    "StateMachine",
+    "command",
+    "query",
+]
 
 __version__ = "0.1.0"
