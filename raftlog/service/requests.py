@@ -36,7 +36,7 @@ class Requests(Protocol):
         ...
 
     def read(self, group: GroupId, level: Level, done: Callable[[Result | None], None]) -> None:
-        """Call `done` exactly once: with None when local state may answer queries of this level, or with the refusal."""
+        """Call `done` once: with None when local state may answer queries of this level, or with the refusal."""
         ...
 
     def query(self, group: GroupId, machine: int, body: bytes) -> Result:
