@@ -7,6 +7,7 @@ from typing import Final
 from raftlog.core.durable import HardState, Recovered
 from raftlog.core.entry import Entry, EntryKind
 from raftlog.core.ids import EntryId, GroupId, Index, Micros, NodeId, RequestId
+from raftlog.core.membership import Membership
 from raftlog.core.message import (
     AppendRequest,
     Heartbeat,
@@ -171,7 +172,7 @@ class Raft:
 
     @property
     def deadline(self) -> Micros:
-        """When `tick` is due at the latest. Overdue forwarded reads are given up at the tick after they expire."""
+        """When `tick` is due at the latest."""
         return self._role.deadline
 
     @property
@@ -183,6 +184,16 @@ class Raft:
     def leads(self) -> bool:
         """Whether this node is the leader of its current term, as far as it knows."""
         return isinstance(self._role, Leader)
+
+    @property
+    def applied_index(self) -> Index:
+        """The highest index reported by `applied`."""
+        return self._state.applied
+
+    @property
+    def membership(self) -> Membership:
+        """The membership in force; equal until it changes, also by identity."""
+        return self._state.membership
 
     def status(self) -> Status:
         """Everything an outside checker needs."""

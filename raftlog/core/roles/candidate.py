@@ -1,6 +1,6 @@
 """The two steps to an election: asking whether it could be won, and standing for it."""
 
-from raftlog.core.ids import NodeId
+from raftlog.core.ids import Micros, NodeId
 from raftlog.core.message import Message, PreVoteRequest, PreVoteResponse, VoteRequest, VoteResponse
 from raftlog.core.quorum import VoteResult
 from raftlog.core.roles.ballot import answer_vote
@@ -18,8 +18,13 @@ class PreCandidate(Role):
 
     def __init__(self, state: State) -> None:
         super().__init__(state)
-        self.deadline = state.patience()
+        self._patience_ends = state.patience()
         self._ballots: dict[NodeId, bool] = {state.node: True}
+
+    @property
+    def deadline(self) -> Micros:
+        """When it stops waiting for ballots."""
+        return self._patience_ends
 
     def enter(self) -> Change | None:
         """Ask everyone whose vote may count."""
@@ -30,7 +35,7 @@ class PreCandidate(Role):
 
     def tick(self) -> Change | None:
         """Ask again after a while."""
-        return Ask("pre-vote timed out") if self.state.now >= self.deadline else None
+        return Ask("pre-vote timed out") if self.state.now >= self._patience_ends else None
 
     def step(self, message: Message) -> Change | None:
         """Count the answers to this question only."""
@@ -63,24 +68,30 @@ class Candidate(Role):
 
     def __init__(self, state: State) -> None:
         super().__init__(state)
+        self._patience_ends = state.patience()
         self._ballots: dict[NodeId, bool] = {}
+
+    @property
+    def deadline(self) -> Micros:
+        """When it stops waiting for ballots."""
+        return self._patience_ends
 
     def enter(self) -> Change | None:
         """Enter the next term, vote for itself and ask for votes once both are on disk."""
         state = self.state
         state.adopt(state.term + 1)
         state.give_vote(state.node)
-        self.deadline = state.patience()
+        self._patience_ends = state.patience()
         for voter in _others(state):
             state.promise(VoteRequest(**state.head(voter), last=state.log.last))
         return None
 
     def tick(self) -> Change | None:
         """Start over with a pre-vote, but never while the vote is being written: terms would race ahead of the disk."""
-        if self.state.now < self.deadline:
+        if self.state.now < self._patience_ends:
             return None
         if not self.state.vote_is_durable:
-            self.deadline = self.state.patience()
+            self._patience_ends = self.state.patience()
             return None
         return Ask("election timed out")
 

@@ -35,12 +35,17 @@ class Follower(Role):
     def __init__(self, state: State, leader: NodeId | None) -> None:
         super().__init__(state)
         self._leader = leader
-        self.deadline = state.now if state.alone else state.patience()
+        self._patience_ends = state.now if state.alone else state.patience()
         self.verified: Index = state.committed
         self._owes_ack = False
         """Verified entries wait for the disk before they are acknowledged."""
         self._reads: dict[RequestId, Micros] = {}
         """Reads passed to the leader, and when to give them up."""
+
+    @property
+    def deadline(self) -> Micros:
+        """When it gives up on the leader, or on the oldest read it passed on."""
+        return min(self._patience_ends, next(iter(self._reads.values()), self._patience_ends))
 
     @property
     def leader(self) -> NodeId | None:
@@ -54,9 +59,9 @@ class Follower(Role):
     def tick(self) -> Change | None:
         """Give up on overdue reads and, in the end, on the leader."""
         self._refuse_reads(tuple(id for id, until in self._reads.items() if until <= self.state.now))
-        if self.state.now < self.deadline:
+        if self.state.now < self._patience_ends:
             return None
-        self.deadline = self.state.patience()
+        self._patience_ends = self.state.patience()
         self._leader = None
         return Ask("heard no leader for an election timeout") if self.state.may_campaign else None
 
@@ -69,7 +74,7 @@ class Follower(Role):
                 self._heartbeat(message)
             case VoteRequest():
                 if answer_vote(self.state, message, leading=False):
-                    self.deadline = self.state.patience()
+                    self._patience_ends = self.state.patience()
             case ReadIndexResponse():
                 self._read_answered(message)
             case _:
@@ -100,7 +105,7 @@ class Follower(Role):
             )
             return False
         self._leader = sender
-        self.deadline = self.state.patience()
+        self._patience_ends = self.state.patience()
         return True
 
     def _heartbeat(self, message: Heartbeat) -> None:
@@ -112,7 +117,7 @@ class Follower(Role):
             return
         span = min(message.vote_span, MAX_VOTE_SPAN)
         state.votes_refused_until = max(state.votes_refused_until, state.now + span)
-        self.deadline = max(self.deadline, state.votes_refused_until)
+        self._patience_ends = max(self._patience_ends, state.votes_refused_until)
         self.verified = max(self.verified, message.commit)
         state.commit_to(message.commit)
         head = state.head(message.sender)

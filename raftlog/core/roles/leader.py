@@ -46,7 +46,7 @@ class Leader(Role):
         assert state.vote == state.node, f"leads a term in which it voted for {state.vote}"
         assert state.vote_is_durable, f"leads without a durable vote: {state.synced}"
         self.progress = {peer: Progress(state.log.last.index + 1, state.now) for peer in state.peers}
-        self.deadline: Micros = state.now
+        self._heartbeat_due: Micros = state.now
         self._round = 0
         self._reads = Reads()
         self._wall_offset = state.wall - state.wall_at
@@ -55,6 +55,11 @@ class Leader(Role):
         self._undecided_bytes = 0
         self.opening: Index = 0
         """The index of its no-op: the first entry of its own term."""
+
+    @property
+    def deadline(self) -> Micros:
+        """When the next heartbeat is due."""
+        return self._heartbeat_due
 
     @property
     def leader(self) -> NodeId | None:
@@ -84,7 +89,7 @@ class Leader(Role):
             and state.now - state.writing_since >= state.settings.election_timeout
         ):
             return Follow(None, "its disk has not completed a write for an election timeout")
-        if state.now >= self.deadline:
+        if state.now >= self._heartbeat_due:
             self._heartbeat()
         return None
 
@@ -96,7 +101,7 @@ class Leader(Role):
     def _heartbeat(self) -> None:
         state = self.state
         self._round += 1
-        self.deadline = state.now + state.settings.heartbeat
+        self._heartbeat_due = state.now + state.settings.heartbeat
         if self._reads.waiting and self._may_read:
             self._reads.begin(self._round, state.committed)
         for peer, progress in self.progress.items():
@@ -216,7 +221,7 @@ class Leader(Role):
         entries = state.log.recent(first, state.log.last.index, state.settings.max_append)
         if entries is None:
             progress.loading = True
-            state.outbox.loads.append(Load(peer, first, state.log.last.index, state.settings.max_append))
+            state.outbox.loads.append(Load(peer, first, state.log.durable, state.settings.max_append))
             return
         self._replicate(peer, progress, entries)
 

@@ -47,11 +47,14 @@ class Role:
     """
 
     name = "role"
-    deadline: Micros
-    """When `tick` has something to do."""
 
     def __init__(self, state: State) -> None:
         self.state = state
+
+    @property
+    def deadline(self) -> Micros:
+        """When `tick` has something to do."""
+        raise NotImplementedError
 
     @property
     def leader(self) -> NodeId | None:

@@ -1,0 +1,108 @@
+"""Applies what is committed, in slices of a few milliseconds, and starts over where this node's resources gave out."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from raftlog.clock import Clock
+from raftlog.core.entry import Command, Entry
+from raftlog.core.ids import GroupId, Index, Micros
+from raftlog.machine.applier import Applier, Faulted, SlowCommand
+from raftlog.machine.contract import ApplyStopped, StateMachine
+from raftlog.machine.result import Result
+
+OnEvent = Callable[[str, Mapping[str, object]], None]
+
+SLICE: Micros = 4_000
+"""How long applying may hold the loop at a stretch."""
+RETRY: Micros = 5_000_000
+"""How long a state that could not go on is left alone before it is built anew from the log."""
+
+
+class Applying:
+    """One group's applier with what has been handed to it.
+
+    Invariants: `wanted` never decreases; entries are begun in order, each once per state built.
+    """
+
+    def __init__(
+        self, make: Callable[[], StateMachine], group: GroupId, clock: Clock, on_event: OnEvent
+    ) -> None:
+        self._clock = clock
+        self._on_event = on_event
+        self.wanted: Index = 0
+        """Everything up to here may be applied."""
+        self._ahead: list[Entry] = []
+        """Entries at hand, in reverse order."""
+        self._begun: Entry | None = None
+        self._retry_at: Micros | None = None
+        self.applier = Applier(
+            make, group=group, clock=clock.monotonic, on_slow=self._slow, on_fault=self._faulted
+        )
+
+    @property
+    def next(self) -> Index:
+        """The first entry it has neither applied nor at hand."""
+        held = self._begun.index if self._begun is not None else self.applier.applied.index
+        return (self._ahead[0].index if self._ahead else held) + 1
+
+    @property
+    def hungry(self) -> bool:
+        """Whether it wants entries that it does not have."""
+        return self._retry_at is None and not self._ahead and self._begun is None and self.next <= self.wanted
+
+    @property
+    def busy(self) -> bool:
+        """Whether it could go on right now."""
+        return self._retry_at is None and (bool(self._ahead) or self._begun is not None)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether this node cannot apply at the moment."""
+        return self._retry_at is not None
+
+    def feed(self, entries: Sequence[Entry]) -> None:
+        """Hand over the entries from `next` on."""
+        assert entries[0].index == self.next, f"fed {entries[0].id} where {self.next} is next"
+        self._ahead[:0] = reversed(entries)
+
+    def step(
+        self, deadline: Micros, commands_of: Callable[[Entry], Sequence[Command] | None]
+    ) -> tuple[Entry, Sequence[Result]] | None:
+        """Apply the next entry, or go on with it; its results once it is done, None while it is not.
+
+        After `ApplyStopped` it is `stopped`, and `retry` builds the state anew from the log.
+        """
+        try:
+            if self._begun is None:
+                self._begun = self._ahead.pop()
+                self.applier.begin(self._begun, commands_of(self._begun))
+            results = self.applier.advance(deadline)
+        except ApplyStopped as stop:
+            self._ahead.clear()
+            self._begun = None
+            self._retry_at = self._clock.monotonic() + RETRY
+            self._on_event(str(stop), {"retry_in_seconds": RETRY // 1_000_000})
+            return None
+        if results is None:
+            return None
+        done, self._begun = self._begun, None
+        return done, results
+
+    def retry(self, now: Micros) -> bool:
+        """Build the state anew if it is time; True when applying begins again from the start of the log."""
+        if self._retry_at is None or now < self._retry_at:
+            return False
+        self._retry_at = None
+        self.applier.reset()
+        return True
+
+    def _slow(self, slow: SlowCommand) -> None:
+        self._on_event(
+            f"command {slow.method} took {slow.took / 1000:.1f} ms and held up everyone behind it",
+            {"index": slow.index, "ordinal": slow.ordinal},
+        )
+
+    def _faulted(self, fault: Faulted) -> None:
+        self._on_event(
+            f"{fault.method} raised {type(fault.cause).__name__}: {fault.cause}; every replica answers machine_fault",
+            {"index": fault.index, "ordinal": fault.ordinal},
+        )

@@ -1,0 +1,304 @@
+"""One process's part of the cluster: its groups, and the log, the network and the clock they share."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from random import Random
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from raftlog.clock import Clock
+from raftlog.core.entry import Command
+from raftlog.core.ids import META_GROUP, Boot, ClusterId, GroupId, Index, Micros, NodeId
+from raftlog.core.membership import Membership
+from raftlog.core.message import Message
+from raftlog.core.settings import Settings
+from raftlog.core.status import Status
+from raftlog.machine.contract import StateMachine
+from raftlog.machine.result import Kind, Result, refusal
+from raftlog.node.applying import OnEvent
+from raftlog.node.calls import Done
+from raftlog.node.limits import Limits
+from raftlog.node.reads import ReadDone
+from raftlog.node.replica import Replica
+from raftlog.node.writer import Writer
+from raftlog.storage import Identity, Wal
+from raftlog.transport.client_frames import Level
+from raftlog.transport.codec import (
+    decode_frame,
+    encode_forward,
+    encode_forward_reply,
+    encode_message,
+    lane_of,
+)
+from raftlog.transport.frames import BadFrame, Forward, ForwardReply
+from raftlog.transport.port import Lane, Transport
+
+_commands = msgspec.msgpack.Decoder(list[Command])
+
+
+class Node:
+    """A member of a cluster, entered with `async with`; runs as a process of its own or inside any asyncio program.
+
+    It owns the log and the transport and closes both on leaving. What a crash or a failed sync leaves undecided is
+    decided by recovery at the next start. A defect, or a disk that fails a sync, cancels the body of the `async with`
+    and comes out of it as an ExceptionGroup: such a node has stopped promising anything.
+
+    Invariants: everything is decided in `_pump`, which awaits nothing; what the outside hands in between two pumps
+    waits in bounded queues.
+    """
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        boot: Boot,
+        wal: Wal,
+        transport: Transport,
+        clock: Clock,
+        machines: Mapping[GroupId, Callable[[], StateMachine]],
+        settings: Settings | None = None,
+        limits: Limits | None = None,
+        on_event: OnEvent = lambda text, fields: None,
+        on_health: Callable[[bool], None] = lambda serving: None,
+    ) -> None:
+        """`machines` gives, per group in the log, what makes a fresh machine: most often the class itself.
+
+        Raises:
+            ValueError: the log has a group without a machine.
+        """
+        if identity.cluster is None:
+            raise ValueError(f"node {identity.node:016x} waits to be initialised: there is no log to run yet")
+        if missing := [group for group in wal.groups() if group not in machines]:
+            raise ValueError(f"no machine was given for the groups {missing} of this log")
+        self.boot = boot
+        self.clock = clock
+        self.wal = wal
+        self.limits = limits or Limits()
+        self.settings = settings or Settings()
+        self.writer = Writer(wal, max_bytes=self.limits.write, on_done=self.kick)
+        self._id = identity.node
+        self._cluster_id = identity.cluster
+        self._transport = transport
+        self._on_event = on_event
+        self._on_health = on_health
+        self._woken = asyncio.Event()
+        self._inbox_bytes = {Lane.URGENT: 0, Lane.BULK: 0}
+        self._members: Membership | None = None
+        self._serving = False
+        self._draining = False
+        self._idle: asyncio.Event | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: Micros = 0
+        self._tasks = asyncio.TaskGroup()
+        self._replicas = {
+            group: Replica(
+                self,
+                node=identity.node,
+                group=group,
+                recovered=wal.recovered(group),
+                machine=machines[group],
+                settings=self.settings,
+                limits=self.limits,
+                random=Random(clock.entropy()),
+                on_event=on_event,
+            )
+            for group in wal.groups()
+        }
+
+    # -- life
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        self._transport.bind(self)
+        self._writing = self._tasks.create_task(self.writer.run(), name="writer")
+        self._pumping = self._tasks.create_task(self._run(), name="pump")
+        self.kick()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._draining = True
+        try:
+            await self._transport.close()
+            self._pumping.cancel()
+            for replica in self._replicas.values():
+                replica.close()
+            self.writer.close()
+            await self._tasks.__aexit__(kind, error, trace)
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            await self.wal.close()
+
+    async def drain(self, grace: float) -> None:
+        """Refuse new commands and reads, and wait until those under way are answered, `grace` seconds at most."""
+        self._draining = True
+        self._idle = asyncio.Event()
+        self.kick()
+        try:
+            async with asyncio.timeout(grace):
+                await self._idle.wait()
+        except TimeoutError:
+            self._on_event("gave up waiting for calls under way", {"grace_seconds": grace})
+
+    # -- what the service asks (see raftlog.service.requests)
+
+    @property
+    def cluster_id(self) -> ClusterId:
+        """The cluster this node belongs to."""
+        return self._cluster_id
+
+    def serves(self, group: GroupId) -> bool:
+        """Whether this node has the group."""
+        return group in self._replicas
+
+    def check(self, group: GroupId, machine: int, body: bytes) -> Result | None:
+        """The refusal of a command that can never succeed."""
+        return self._replicas[group].applying.applier.check(Command(0, 0, 0, machine, 0, body))
+
+    def submit(self, group: GroupId, commands: Sequence[Command], done: Done) -> None:
+        """Propose, or forward, the commands as one batch; `done` gets one result per command, once."""
+        if self._draining:
+            done([_CLOSING] * len(commands))
+            return
+        self._replicas[group].submit(commands, done)
+        self.kick()
+
+    def read(self, group: GroupId, level: Level, done: ReadDone) -> None:
+        """Call `done` once local state may answer queries of this level, or with the refusal."""
+        if level is Level.LOCAL:
+            done(None)
+        elif self._draining:
+            done(_CLOSING)
+        else:
+            self._replicas[group].read(done)
+            self.kick()
+
+    def query(self, group: GroupId, machine: int, body: bytes) -> Result:
+        """Answer one query from local state."""
+        return self._replicas[group].applying.applier.query(body, machine=machine)
+
+    def applied(self, group: GroupId) -> Index:
+        """Local state reflects the group's log up to here."""
+        return self._replicas[group].applying.applier.applied.index
+
+    # -- what operators ask
+
+    @property
+    def serving(self) -> bool:
+        """Whether every group has replayed what was committed at start and knows a leader."""
+        return self._serving
+
+    def groups(self) -> tuple[GroupId, ...]:
+        """Every group, sorted."""
+        return tuple(self._replicas)
+
+    def status(self, group: GroupId = META_GROUP) -> Status:
+        """Everything an outside checker needs about one group."""
+        return self._replicas[group].status()
+
+    # -- the transport delivers
+
+    def receive(self, peer: NodeId, lane: Lane, frame: bytes) -> None:
+        """Note a frame; dropped, as a network may, when too much has not been looked at yet."""
+        if self._inbox_bytes[lane] + len(frame) > self.limits.inbox and self._inbox_bytes[lane]:
+            return
+        try:
+            self._deliver(peer, frame)
+        except BadFrame as problem:
+            self._on_event(f"dropped a frame: {problem}", {"peer": f"{peer:016x}"})
+            return
+        self._inbox_bytes[lane] += len(frame)
+        self.kick()
+
+    def _deliver(self, peer: NodeId, encoded: bytes) -> None:
+        frame = decode_frame(encoded)
+        replica = self._replicas.get(frame.group)
+        if replica is None:
+            raise BadFrame(f"this node has no group {frame.group}")
+        match frame:
+            case Forward():
+                replica.forwarded(peer, frame, _decode_commands(frame))
+            case ForwardReply():
+                replica.forward_answered(peer, frame)
+            case _ if frame.sender != peer:
+                raise BadFrame(f"it claims to come from {frame.sender:016x}")
+            case _:
+                replica.receive(frame)
+
+    # -- what replicas ask
+
+    def kick(self) -> None:
+        """Have the pump run once more, after everything else that is ready now."""
+        self._woken.set()
+
+    def send(self, frame: Message | Forward | ForwardReply, to: NodeId) -> bool:
+        """Encode and queue a frame."""
+        match frame:
+            case Forward():
+                encoded = encode_forward(frame)
+            case ForwardReply():
+                encoded = encode_forward_reply(frame)
+            case _:
+                encoded = encode_message(frame)
+        return self._transport.send(to, lane_of(frame), encoded)
+
+    def start(self, work: Coroutine[object, object, None]) -> None:
+        """Run a coroutine as a task of this node: when it fails, the node does."""
+        self._tasks.create_task(work)
+
+    # -- the pump
+
+    async def _run(self) -> None:
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            self._pump()
+
+    def _pump(self) -> None:
+        now = self.clock.monotonic()
+        self._inbox_bytes[Lane.URGENT] = self._inbox_bytes[Lane.BULK] = 0
+        self.writer.deliver()
+        for replica in self._replicas.values():
+            replica.pump(now)
+        self._meet_members()
+        self._arm(now)
+        self._tell()
+
+    def _meet_members(self) -> None:
+        """Connect to the members of group 0, which every other group draws from."""
+        members = self._replicas[META_GROUP].membership
+        if members is not self._members:
+            self._members = members
+            self._transport.connect({m.id: m.peer_address for m in members.members if m.id != self._id})
+
+    def _arm(self, now: Micros) -> None:
+        """Set the timer for the earliest deadline; one that moved further away is left to fire for nothing."""
+        due = min(replica.deadline for replica in self._replicas.values())
+        if self._timer is not None and now < self._timer_at <= due:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = max(due, now)
+        self._timer = asyncio.get_running_loop().call_later((self._timer_at - now) / 1e6, self.kick)
+
+    def _tell(self) -> None:
+        serving = not self._draining and all(replica.serving for replica in self._replicas.values())
+        if serving != self._serving:
+            self._serving = serving
+            self._on_health(serving)
+        if self._idle is not None and all(replica.idle for replica in self._replicas.values()):
+            self._idle.set()
+
+
+_CLOSING = refusal(Kind.FAILED, "this node is shutting down; ask another")
+
+
+def _decode_commands(forward: Forward) -> list[Command]:
+    try:
+        return _commands.decode(forward.commands)
+    except ValueError as error:
+        raise BadFrame(f"a forward without commands: {error}") from None

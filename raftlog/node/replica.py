@@ -1,0 +1,413 @@
+"""One group on one node: feeds the core its inputs and performs what it asks, in the order it asks."""
+
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from random import Random
+from typing import Protocol
+
+from raftlog.clock import Clock
+from raftlog.core.durable import Recovered
+from raftlog.core.entry import Command, Entry, encode_commands
+from raftlog.core.ids import Boot, GroupId, Index, Micros, NodeId
+from raftlog.core.membership import Membership
+from raftlog.core.message import Message
+from raftlog.core.raft import Raft
+from raftlog.core.ready import (
+    Busy,
+    IndexRange,
+    Load,
+    MessageRefused,
+    Missing,
+    NotLeader,
+    PeerImpaired,
+    Proposed,
+    ReadRefused,
+    ReadReleased,
+    Ready,
+    RoleChanged,
+)
+from raftlog.core.settings import Settings
+from raftlog.core.status import Status
+from raftlog.machine.contract import StateMachine
+from raftlog.machine.result import Kind, Result, refusal
+from raftlog.node.applying import SLICE, Applying, OnEvent
+from raftlog.node.calls import Batch, Done, InLog, Proposals, Queue, batches
+from raftlog.node.forwards import Forwards, reply_to
+from raftlog.node.limits import Limits
+from raftlog.node.reads import ReadDone, Reads
+from raftlog.node.writer import Writer
+from raftlog.storage import Compacted, DiskError, LogDamaged, Wal
+from raftlog.transport.frames import Forward, ForwardReply
+
+FORWARD_PATIENCE = 5
+"""Election timeouts after which an unanswered forward is given up."""
+
+
+class Surroundings(Protocol):
+    """What a replica uses of its node."""
+
+    clock: Clock
+    wal: Wal
+    writer: Writer
+    boot: Boot
+
+    def kick(self) -> None:
+        """Have `pump` called soon."""
+        ...
+
+    def send(self, frame: Message | Forward | ForwardReply, to: NodeId) -> bool:
+        """Encode and queue a frame; False when it was dropped."""
+        ...
+
+    def start(self, work: Coroutine[object, object, None]) -> None:
+        """Run a coroutine as a task of the node."""
+        ...
+
+
+class Replica:
+    """Drives one `Raft` and one `Applier`. Everything but loading from disk happens inside `pump`, without an await.
+
+    So no input is ever interleaved with another, and what one decides still holds when it is performed.
+    """
+
+    def __init__(
+        self,
+        around: Surroundings,
+        *,
+        node: NodeId,
+        group: GroupId,
+        recovered: Recovered,
+        machine: Callable[[], StateMachine],
+        settings: Settings,
+        limits: Limits,
+        random: Random,
+        on_event: OnEvent,
+    ) -> None:
+        now = around.clock.monotonic()
+        self.group = group
+        self._around = around
+        self._node = node
+        self._settings = settings
+        self._limits = limits
+        self._on_event = on_event
+        self.raft = Raft(
+            node=node, group=group, recovered=recovered, settings=settings, random=random, now=now
+        )
+        self.applying = Applying(machine, group, around.clock, on_event)
+        self._inbox: deque[Message] = deque()
+        self._queue = Queue(limits.queue)
+        self._proposals = Proposals()
+        self._forwards = Forwards(around.boot, limits.forwarded)
+        self._reads = Reads(around.boot, limits.reads)
+        self._loaded: deque[tuple[Load, tuple[Entry, ...] | Missing]] = deque()
+        self._feeding = False
+        self._replay_to: Index = max(recovered.hard_state.commit, recovered.base.last.index)
+        self._led = False
+
+    # -- from the outside; these only note what came
+
+    def receive(self, message: Message) -> None:
+        """A message for this group's core."""
+        self._inbox.append(message)
+
+    def submit(self, commands: Sequence[Command], done: Done, origin: NodeId | None = None) -> None:
+        """Take commands for the log; `done` is called once, later or now."""
+        parts = batches(commands, done, origin, self._limits.entry_target)
+        if not self._queue.put(parts):
+            done([self._busy("too many commands wait here already")] * len(commands))
+
+    def read(self, done: ReadDone) -> None:
+        """Take a linearizable read."""
+        if self._reads.full:
+            done(self._busy("too many reads wait here already"))
+        else:
+            self._reads.add(done)
+
+    def forward_answered(self, sender: NodeId, reply: ForwardReply) -> None:
+        """The leader's answer to commands passed on."""
+        self._forwards.answered(sender, reply)
+
+    # -- what others may ask
+
+    @property
+    def serving(self) -> bool:
+        """Whether it has caught up with what it had committed when it started, and knows a leader."""
+        return self.raft.leader is not None and self.applying.applier.applied.index >= self._replay_to
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits for anything."""
+        return not (self._queue or self._proposals or self._forwards or self._reads)
+
+    @property
+    def membership(self) -> Membership:
+        """The membership in force."""
+        return self.raft.membership
+
+    @property
+    def deadline(self) -> Micros:
+        """When `pump` is due at the latest."""
+        return self.raft.deadline
+
+    def status(self) -> Status:
+        """The core's status."""
+        return self.raft.status()
+
+    # -- the pump
+
+    def pump(self, now: Micros) -> None:
+        """Take every input that has come, then perform what the core asks until it asks for nothing more."""
+        raft = self.raft
+        while self._inbox:
+            raft.step(self._inbox.popleft(), now)
+        while self._loaded:
+            load, entries = self._loaded.popleft()
+            raft.entries_loaded(load.peer, load.first, entries, now)
+        if now >= raft.deadline:
+            raft.tick(now, self._around.clock.wall())
+        self._retry_applying(now)
+        self._propose(now)
+        if (id := self._reads.ask()) is not None:
+            raft.read_index(id, now)
+        self._perform_all(now)
+        if self._apply(now):
+            self._perform_all(now)
+        self._forwards.give_up(now, raft.leader)
+
+    def written(self, ready: Ready) -> None:
+        """A Ready and all before it are durable."""
+        for message in ready.messages_after_sync:
+            self._around.send(message, message.to)
+        if ready.writes:
+            last = ready.entries[-1].id if ready.entries else None
+            self.raft.storage_done(ready.hard_state, last, self._around.clock.monotonic())
+
+    def close(self) -> None:
+        """Answer everyone who still waits."""
+        reason = "this node is shutting down"
+        while self._queue:
+            for batch in self._queue.take(self._limits.queue):
+                batch.refuse(self._refused(f"{reason}; the command was not proposed"))
+        self._give_up_proposals(f"{reason} before the command was decided")
+        self._forwards.abandon()
+        self._reads.abandon(self._refused(f"{reason}; ask another"))
+
+    # -- proposing and forwarding
+
+    def _propose(self, now: Micros) -> None:
+        """Put waiting commands into entries if this node leads, else pass them to the leader or refuse them.
+
+        While a write is in flight the leader lets commands gather, up to one entry's worth: they could not be written
+        before it is done anyway, and one entry for many commands is cheaper for everyone.
+        """
+        raft, queue, target = self.raft, self._queue, self._limits.entry_target
+        while queue:
+            if not raft.leads:
+                self._pass_on(queue.take(target), now)
+            elif self._around.writer.busy and queue.size < target:
+                return
+            else:
+                self._enter(queue.take(target), now)
+
+    def _enter(self, parts: Sequence[Batch], now: Micros) -> None:
+        commands = (
+            parts[0].commands if len(parts) == 1 else [each for part in parts for each in part.commands]
+        )
+        match self.raft.propose(encode_commands(commands), now):
+            case Proposed(id=id):
+                self._proposals.add(id, commands, parts)
+            case Busy(retry_after=retry_after):
+                refuse_all(parts, self._busy("too much is undecided", retry_after))
+            case NotLeader():
+                refuse_all(parts, self._not_leader())
+
+    def _pass_on(self, parts: Sequence[Batch], now: Micros) -> None:
+        leader = self.raft.leader
+        refused = [part for part in parts if leader is None or part.origin is not None]
+        refuse_all(refused, self._not_leader())
+        ours = [part for part in parts if leader is not None and part.origin is None]
+        if leader is None or not ours:
+            return
+        if self._forwards.full:
+            refuse_all(ours, self._busy("too many commands are on their way to the leader"))
+            return
+        forward = self._forwards.make(
+            self.group, ours, leader, now + FORWARD_PATIENCE * self._settings.election_timeout
+        )
+        if not self._around.send(forward, leader):
+            self._forwards.unsent(forward.id, self._refused("the leader cannot be reached from here"))
+
+    def forwarded(self, sender: NodeId, forward: Forward, commands: Sequence[Command]) -> None:
+        """Another node passes on commands of its clients."""
+
+        def answer(results: Sequence[Result]) -> None:
+            self._around.send(reply_to(forward, results), sender)
+
+        self.submit(commands, answer, sender)
+
+    # -- performing
+
+    def _perform_all(self, now: Micros) -> None:
+        while self.raft.has_ready:
+            self._perform(self.raft.ready(), now)
+
+    def _perform(self, ready: Ready, now: Micros) -> None:
+        """The order is that of `raftlog.core.ready`."""
+        for message in ready.messages:
+            self._around.send(message, message.to)
+        if ready.writes or ready.messages_after_sync:
+            self._around.writer.submit(self, ready)
+        for load in ready.loads:
+            self._around.start(self._load(load))
+        if ready.apply is not None:
+            self.applying.wanted = ready.apply.last
+        for read in ready.reads:
+            match read:
+                case ReadReleased():
+                    self._reads.released(read.id, read.index)
+                case ReadRefused():
+                    self._reads.refused(read.id, self._not_leader())
+        for event in ready.events:
+            self._show(event)
+        self._lead_changed()
+
+    def _lead_changed(self) -> None:
+        """Commands of a lost leadership may still be decided by the next leader: nobody can say yet."""
+        if self._led and not self.raft.leads:
+            self._give_up_proposals("this node lost its leadership before the command was decided")
+        self._led = self.raft.leads
+
+    def _give_up_proposals(self, reason: str) -> None:
+        unknown = refusal(Kind.UNKNOWN, f"{reason}; it may have happened", leader=self._leader_address())
+        for waiting in self._proposals.abandon():
+            waiting.answer_all(unknown)
+
+    # -- applying
+
+    def _apply(self, now: Micros) -> bool:
+        """Apply for one slice; whether anything got done. What is left is for the next turn of the loop."""
+        self._feed()
+        deadline = now + SLICE
+        done = False
+        while self.applying.busy:
+            finished = self.applying.step(deadline, self._commands_of)
+            if finished is not None:
+                self._finish(*finished, now)
+                done = True
+                self._feed()
+            if self._around.clock.monotonic() >= deadline:
+                break
+        if self.applying.stopped:
+            self.raft.allow_leading(False, "it cannot apply what it decides", now)
+        elif self.applying.busy:
+            self._around.kick()
+        self._reads.applied(self.applying.applier.applied.index)
+        return done
+
+    def _feed(self) -> None:
+        """Get the next entries: from memory if they are recent, else from disk."""
+        applying = self.applying
+        if not applying.hungry or self._feeding:
+            return
+        want = IndexRange(applying.next, applying.wanted)
+        entries = self.raft.recent(want.first, want.last, self._limits.apply)
+        if entries is not None:
+            applying.feed(entries)
+        else:
+            self._feeding = True
+            self._around.start(self._read_to_apply(want))
+
+    async def _read_to_apply(self, want: IndexRange) -> None:
+        try:
+            entries = await self._around.wal.read(
+                self.group, want.first, want.last, max_bytes=self._limits.apply
+            )
+        except (LogDamaged, DiskError) as problem:
+            self._on_event(f"cannot apply on: {problem}", {"group": self.group, "index": want.first})
+            return  # stays `feeding`: nothing here can be applied any more
+        self._feeding = False
+        if self.applying.hungry and entries[0].index == self.applying.next:
+            self.applying.feed(entries)
+        self._around.kick()
+
+    def _commands_of(self, entry: Entry) -> Sequence[Command] | None:
+        """The commands of an entry this node created need no decoding."""
+        waiting = self._proposals.peek(entry.index)
+        return waiting.commands if waiting is not None and waiting.term == entry.term else None
+
+    def _finish(self, entry: Entry, results: Sequence[Result], now: Micros) -> None:
+        if entry.index > self.raft.applied_index:
+            self.raft.applied(entry.index, self.applying.applier.digest, now)
+        waiting = self._proposals.take(entry.index)
+        if waiting is not None:
+            self._answer(waiting, entry, results)
+
+    def _answer(self, waiting: InLog, entry: Entry, results: Sequence[Result]) -> None:
+        if waiting.term == entry.term:
+            waiting.answer(results)
+        else:
+            waiting.answer_all(
+                self._refused("another leader's entry took its place in the log; it did not happen")
+            )
+
+    def _retry_applying(self, now: Micros) -> None:
+        if self.applying.retry(now):
+            self.raft.allow_leading(True, "", now)
+
+    # -- loading for followers
+
+    async def _load(self, load: Load) -> None:
+        entries: tuple[Entry, ...] | Missing
+        try:
+            entries = await self._around.wal.read(self.group, load.first, load.last, max_bytes=load.max_bytes)
+        except Compacted:
+            entries = Missing.COMPACTED
+        except (LogDamaged, DiskError) as problem:
+            self._on_event(str(problem), {"group": self.group})
+            entries = Missing.DAMAGED
+        self._loaded.append((load, entries))
+        self._around.kick()
+
+    # -- words
+
+    def _leader_address(self) -> str | None:
+        leader = self.raft.leader
+        member = None if leader in (None, self._node) else self.raft.membership.member(leader)
+        return None if member is None else member.client_address
+
+    def _not_leader(self) -> Result:
+        address = self._leader_address()
+        if address is None:
+            reason = (
+                "no leader is known: a majority of the nodes cannot be reached, or an election is under way"
+            )
+        else:
+            reason = f"this node does not lead; the leader is at {address}"
+        return self._refused(reason, self._settings.heartbeat)
+
+    def _refused(self, reason: str, retry_after: Micros = 0) -> Result:
+        return refusal(Kind.FAILED, reason, leader=self._leader_address(), retry_after=retry_after)
+
+    def _busy(self, reason: str, retry_after: Micros | None = None) -> Result:
+        return refusal(
+            Kind.FAILED, f"busy: {reason}; try again", retry_after=retry_after or self._settings.heartbeat
+        )
+
+    def _show(self, event: RoleChanged | PeerImpaired | MessageRefused) -> None:
+        fields: Mapping[str, object]
+        match event:
+            case RoleChanged():
+                leader = None if event.leader is None else f"{event.leader:016x}"
+                fields = {"term": event.term, "leader": leader, "reason": event.reason}
+                self._on_event(f"role: {event.role}", {"group": self.group, **fields})
+            case PeerImpaired():
+                self._on_event(event.reason, {"group": self.group, "peer": f"{event.peer:016x}"})
+            case MessageRefused():
+                fields = {"group": self.group, "peer": f"{event.sender:016x}"}
+                self._on_event(f"refused a message: {event.reason}", fields)
+
+
+def refuse_all(parts: Sequence[Batch], result: Result) -> None:
+    """Give every command of every batch the same answer."""
+    for part in parts:
+        part.refuse(result)

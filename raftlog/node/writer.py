@@ -1,0 +1,106 @@
+"""Group commit: everything that gathered while the last write was in flight goes to disk with one sync."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from raftlog.core.ids import GroupId
+from raftlog.core.ready import Ready
+from raftlog.storage import GroupWrite, Wal
+
+IDLE_BEFORE_MARK = 0.1
+"""Seconds without a write after which the log's end is marked as synced (see `Wal.mark`)."""
+
+
+class Written(Protocol):
+    """Who is told that a Ready, and every one before it, is durable."""
+
+    group: GroupId
+
+    def written(self, ready: Ready) -> None:
+        """Send what waited for the sync and tell the core."""
+        ...
+
+
+class Writer:
+    """Writes Readies in the order they came, many at a time. One task runs `run`.
+
+    A failed write ends that task, and with it the node: nothing after it may be promised, and a retry could be
+    answered from pages that the kernel has dropped.
+    """
+
+    def __init__(self, wal: Wal, *, max_bytes: int, on_done: Callable[[], None]) -> None:
+        self._wal = wal
+        self._max_bytes = max_bytes
+        self._on_done = on_done
+        self._queue: deque[tuple[Written, Ready]] = deque()
+        self._done: deque[tuple[Written, Ready]] = deque()
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._in_flight = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a write is under way or waits."""
+        return self._in_flight > 0 or bool(self._queue)
+
+    def submit(self, replica: Written, ready: Ready) -> None:
+        """Queue a Ready behind all earlier ones."""
+        self._queue.append((replica, ready))
+        self._wake.set()
+
+    def deliver(self) -> None:
+        """Tell the replicas what has become durable; called by the node between two inputs, never inside one."""
+        while self._done:
+            replica, ready = self._done.popleft()
+            replica.written(ready)
+
+    def close(self) -> None:
+        """Let `run` end once the queue is empty."""
+        self._closing = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write until closed and empty; mark the end of the log when nothing has come for a while."""
+        while True:
+            while self._queue:
+                await self._write()
+            if self._closing:
+                return
+            if not await self._work_within(IDLE_BEFORE_MARK):
+                await self._wal.mark()
+                await self._work_within(None)
+
+    async def _work_within(self, seconds: float | None) -> bool:
+        """Wait until there is something to do; False when there still was nothing after that long."""
+        self._wake.clear()
+        if self._queue or self._closing:
+            return True
+        timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self._wake.set)
+        await self._wake.wait()
+        if timer is not None:
+            timer.cancel()
+        return bool(self._queue) or self._closing
+
+    async def _write(self) -> None:
+        batch = self._take()
+        writes = [
+            GroupWrite(replica.group, ready.hard_state, ready.entries)
+            for replica, ready in batch
+            if ready.writes
+        ]
+        self._in_flight = len(batch)
+        if writes:
+            await self._wal.append(writes)
+        self._in_flight = 0
+        self._done.extend(batch)
+        self._on_done()
+
+    def _take(self) -> list[tuple[Written, Ready]]:
+        taken: list[tuple[Written, Ready]] = []
+        size = 0
+        while self._queue and (not taken or size < self._max_bytes):
+            taken.append(self._queue.popleft())
+            size += sum(entry.size for entry in taken[-1][1].entries)
+        return taken
