@@ -119,6 +119,8 @@ def serving(
             tasks.create_task(Service(node, limits=limits).serve_link(wire.node))
             await test(node, wire)
             wire.cut()
+            await settle()
+            node.answer_all()  # a stream that is full hears of the cut when it sends the next answer
 
     run(main())
 
