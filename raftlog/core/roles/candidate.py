@@ -81,7 +81,6 @@ class Candidate(Role):
         state = self.state
         state.adopt(state.term + 1)
         state.give_vote(state.node)
-        self._patience_ends = state.patience()
         for voter in _others(state):
             state.promise(VoteRequest(**state.head(voter), last=state.log.last))
         return None
