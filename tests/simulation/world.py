@@ -1,0 +1,152 @@
+"""Three whole nodes on the ports' in-memory twins, under one seed and in virtual time."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from random import Random
+
+from raftlog.core.ids import META_GROUP, Boot, ClusterId, NodeId
+from raftlog.core.membership import Member, Membership
+from raftlog.core.settings import Settings
+from raftlog.machine.contract import StateMachine
+from raftlog.node import Node
+from raftlog.storage import Identity, Wal
+from raftlog.testing.clock import SimClock
+from raftlog.testing.disk import SimDisk
+from raftlog.testing.loop import SimLoop
+from raftlog.testing.network import SimNetwork, Weather
+from raftlog.testing.transport import SimTransport
+from raftlog.transport.handshake import Identity as WireIdentity
+
+CLUSTER = ClusterId(77)
+SEGMENT = 64 << 10
+
+
+class Host:
+    """One node's disk, and the node while it runs."""
+
+    def __init__(self, world: "World", id: NodeId) -> None:
+        self.id = id
+        self.name = f"h{id}"
+        self.disk = SimDisk(world.random, latency=world.latency)
+        self.node: Node | None = None
+        self.boots = 0
+        self._world = world
+        self._life: asyncio.Task[None] | None = None
+        self._up = asyncio.Event()
+        self._stop = asyncio.Event()
+
+    async def bootstrap(self, membership: Membership) -> None:
+        """Initialise the disk as `raftlog init` does."""
+        identity = Identity(self.id, None)
+        await Wal.bootstrap(
+            self.disk,
+            identity=identity,
+            cluster_id=CLUSTER,
+            groups={META_GROUP: membership},
+            segment_size=SEGMENT,
+            entropy=self._world.clock.entropy,
+        )
+
+    async def start(self) -> None:
+        """Start the node and wait until it runs."""
+        assert self._life is None, f"{self.name} runs already"
+        self.boots += 1
+        self._up.clear()
+        self._stop.clear()
+        self._life = asyncio.get_running_loop().create_task(self._live(), name=self.name)
+        up = asyncio.get_running_loop().create_task(self._up.wait())
+        await asyncio.wait((up, self._life), return_when=asyncio.FIRST_COMPLETED)
+        up.cancel()
+        if self._life.done():
+            self._life.result()
+
+    async def _live(self) -> None:
+        world = self._world
+        boot = Boot(world.clock.entropy())
+        wal = await Wal.open(
+            self.disk, identity=Identity(self.id, CLUSTER), segment_size=SEGMENT, entropy=world.clock.entropy
+        )
+        transport = SimTransport(world.network, WireIdentity(self.id, CLUSTER, boot), f"{self.name}:1")
+        async with Node(
+            identity=Identity(self.id, CLUSTER),
+            boot=boot,
+            wal=wal,
+            transport=transport,
+            clock=world.clock,
+            machines={META_GROUP: world.machine},
+            settings=world.settings,
+            on_event=lambda text, fields: world.note(self.name, text, fields),
+        ) as node:
+            self.node = node
+            self._up.set()
+            await world.serve(self, node)
+            await self._stop.wait()
+
+    async def crash(self) -> None:
+        """Lose power: what was not synced is kept or lost by chance, nobody is told anything."""
+        assert self._life is not None, f"{self.name} does not run"
+        self._world.note(self.name, "crashes", {})
+        self._world.network.crash(self.name)
+        self.disk = self.disk.after_crash()
+        self.node = None
+        self._life.cancel()
+        await asyncio.wait((self._life,))
+        self._life = None
+
+    async def stop(self) -> None:
+        """Stop in good order."""
+        if self._life is None:
+            return
+        self._stop.set()
+        await self._life
+        self.node = self._life = None
+
+
+class World:
+    """The hosts, the network between them and everything that chance decides."""
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        machine: Callable[[], StateMachine],
+        weather: Weather,
+        nodes: int = 3,
+        settings: Settings | None = None,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SimLoop), "a world needs virtual time"
+        self.random = Random(seed)
+        self.loop = loop
+        self.clock = SimClock(loop, Random(self.random.getrandbits(64)))
+        self.network = SimNetwork(Random(self.random.getrandbits(64)), loop, weather)
+        self.settings = settings or Settings()
+        self.machine = machine
+        self.log: list[str] = []
+        self.hosts = [Host(self, NodeId(n)) for n in range(1, nodes + 1)]
+
+    def latency(self, operation: str, size: int) -> float:
+        """What a disk operation takes: a sync now and then is slow."""
+        if operation != "sync":
+            return 0.0
+        return self.random.choice((0.0002, 0.0003, 0.0005, 0.002, 0.02))
+
+    async def start(self) -> None:
+        """Initialise every node and start it."""
+        members = tuple(Member(host.id, host.name, f"{host.name}:1", f"{host.name}:2") for host in self.hosts)
+        membership = Membership(voters=tuple(host.id for host in self.hosts), members=members)
+        for host in self.hosts:
+            await host.bootstrap(membership)
+            await host.start()
+
+    async def serve(self, host: Host, node: Node) -> None:
+        """Let clients reach the node."""
+
+    async def stop(self) -> None:
+        """Stop every node in good order."""
+        for host in self.hosts:
+            await host.stop()
+
+    def note(self, host: str, text: str, fields: Mapping[str, object]) -> None:
+        """Remember what happened, for the report of a failure."""
+        self.log.append(f"{self.loop.time():.6f} {host} {text} {dict(fields)}")
