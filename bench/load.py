@@ -1,0 +1,101 @@
+"""The load generator: a process that asks one system for everything in a plan and writes one line per measure."""
+
+import cProfile
+import os
+import sys
+from collections.abc import Sequence
+
+import msgspec
+
+from bench.processes import cpu_seconds, run_quickly
+from bench.workload import Measure, Span, Target, Window, Workload, run
+from bench.yardstick_client import YardstickClient
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What the load generator is told."""
+
+    system: str
+    addresses: tuple[str, ...]
+    workloads: tuple[Workload, ...]
+    span: Span
+    processes: dict[str, int]
+    """Process ids of the system's nodes by name: their processor time is noted."""
+    profile: str | None = None
+    """A file for a profile of the load generator itself."""
+
+
+class Observed(msgspec.Struct, frozen=True):
+    """One measure with the processor time it took, in microseconds per command, by process."""
+
+    measure: Measure
+    cpu_us: dict[str, float]
+
+
+class CountedCpu(Window):
+    """A window that also notes how much processor time passed inside it, by process."""
+
+    def __init__(self, processes: dict[str, int]) -> None:
+        super().__init__()
+        self._processes = processes
+        self._before: dict[str, float] = {}
+        self.used: dict[str, float] = {}
+
+    def open(self) -> None:
+        """See `Window`."""
+        self._before = self._now()
+        super().open()
+
+    def close(self) -> None:
+        """See `Window`."""
+        super().close()
+        self.used = {name: used - self._before[name] for name, used in self._now().items()}
+
+    def _now(self) -> dict[str, float]:
+        return {name: cpu_seconds(pid) for name, pid in self._processes.items()}
+
+
+async def connect(system: str, addresses: Sequence[str]) -> Target:
+    """A client of the named system, connected and answered once.
+
+    Raises:
+        ValueError: no such system.
+    """
+    match system:
+        case "yardstick":
+            target: Target = YardstickClient(addresses[0])
+        case "raftlog":
+            # Imported when asked for: the yardstick runs without it.
+            raise ValueError("raftlog has no client yet")
+        case _:
+            raise ValueError(f"there is no system '{system}' to measure")
+    await target.put("bench/first", b"")
+    return target
+
+
+async def perform(plan: Plan) -> None:
+    """Ask for everything in the plan; one JSON line per measure."""
+    target = await connect(plan.system, plan.addresses)
+    try:
+        for workload in plan.workloads:
+            window = CountedCpu({"client": os.getpid(), **plan.processes})
+            measure = await run(workload, target, plan.span, window)
+            per_command = {name: used / measure.commands * 1e6 for name, used in window.used.items()}
+            print("measured", msgspec.json.encode(Observed(measure, per_command)).decode(), flush=True)
+    finally:
+        await target.close()
+
+
+def main() -> None:
+    """`python -m bench.load PLAN`, the plan in JSON."""
+    plan = msgspec.json.decode(sys.argv[1], type=Plan)
+    if plan.profile is None:
+        run_quickly(perform(plan))
+        return
+    with cProfile.Profile() as profile:
+        run_quickly(perform(plan))
+    profile.dump_stats(plan.profile)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""Child processes of a benchmark: started with a word that they are ready, timed, and gone when we are."""
+
+import asyncio
+import gc
+import os
+import pathlib
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Coroutine, Sequence
+from typing import Any, Self
+
+import uvloop
+
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+SWITCH_SECONDS = 0.0005
+"""A disk thread that comes back from its sync waits this long for a busy event loop, not the usual 5 ms."""
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+class ChildFailed(Exception):
+    """A process of the benchmark ended, or was silent, when it should have spoken. Quotes the end of its errors."""
+
+
+class Child:
+    """A process that speaks in lines, and ends when its standard input is closed."""
+
+    def __init__(self, name: str, command: Sequence[str], errors: pathlib.Path) -> None:
+        self.name = name
+        self._errors = errors
+        with errors.open("wb") as stderr:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                bufsize=0,
+                # gRPC writes a line about every connection that its peer closes.
+                env={**os.environ, "GRPC_VERBOSITY": "ERROR"},
+            )
+        self.pid = self._process.pid
+
+    def line(self, seconds: float = START_SECONDS) -> str:
+        """The next line it writes, without its end.
+
+        Raises:
+            ChildFailed: it ended, or wrote nothing for `seconds`.
+        """
+        assert self._process.stdout is not None
+        until = time.monotonic() + seconds
+        text = b""
+        while not text.endswith(b"\n"):
+            ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, until - time.monotonic()))
+            if not ready:
+                raise ChildFailed(f"{self.name} was silent for {seconds:.0f} s{self._last_words()}")
+            byte = os.read(self._process.stdout.fileno(), 1)
+            if not byte:
+                raise ChildFailed(f"{self.name} ended before its time{self._last_words()}")
+            text += byte
+        return text.decode().rstrip("\n")
+
+    def word(self, first: str, seconds: float = START_SECONDS) -> str:
+        """What follows `first` on the next line.
+
+        Raises:
+            ChildFailed: as `line`, or the line begins otherwise.
+        """
+        line = self.line(seconds)
+        word, _, rest = line.partition(" ")
+        if word != first:
+            raise ChildFailed(f"{self.name} wrote '{line}' instead of '{first} ...'")
+        return rest
+
+    def end(self) -> None:
+        """Close its standard input: it finishes in its own time."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+    def wait(self) -> int:
+        """End it and give its exit code, 0 for fine; killed when it does not come to an end."""
+        self.end()
+        try:
+            return self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+        finally:
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+
+    def terminate(self) -> None:
+        """Ask by SIGTERM."""
+        self._process.terminate()
+
+    def kill(self) -> None:
+        """End it now."""
+        self._process.kill()
+        self.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self.kill()
+
+    def _last_words(self) -> str:
+        words = self._errors.read_text(errors="replace").strip()
+        return f"; the end of {self._errors}:\n{words[-2000:]}" if words else ""
+
+
+def python(module: str, *arguments: str, profile: pathlib.Path | None = None) -> list[str]:
+    """The command that runs a module with this interpreter, its main thread under cProfile when `profile` is a file."""
+    watched = ["-m", "cProfile", "-o", str(profile)] if profile else []
+    return [sys.executable, *watched, "-m", module, *arguments]
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time a process has used so far, all threads, user and system (resolution 10 ms)."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICK
+
+
+async def parent_is_gone() -> None:
+    """Returns when standard input ends: the parent closed it, or died."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+
+    def look() -> None:
+        if not os.read(0, 4096):
+            loop.remove_reader(0)
+            ended.set()
+
+    loop.add_reader(0, look)
+    await ended.wait()
+
+
+def run_quickly(main: Coroutine[Any, Any, None]) -> None:
+    """Run a process's main coroutine as the real nodes run theirs: uvloop, and threads that yield within 0.5 ms."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.freeze()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)
