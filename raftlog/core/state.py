@@ -131,11 +131,12 @@ class State:
         return self.now < self.votes_refused_until
 
     def patience(self) -> Micros:
-        """When to stop waiting: one to two election timeouts from now, drawn anew each time, never within a promise."""
-        drawn = (
-            self.now + self.settings.election_timeout + self.random.randrange(self.settings.election_timeout)
-        )
-        return max(drawn, self.votes_refused_until)
+        """When to stop waiting: one to two election timeouts from now, drawn anew each time, never within a promise.
+
+        The draw comes on top of the promise too, or nodes that restarted together would all campaign at its very end.
+        """
+        timeout = self.settings.election_timeout
+        return max(self.now + timeout, self.votes_refused_until) + self.random.randrange(timeout)
 
     # -- term and vote
 

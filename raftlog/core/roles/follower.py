@@ -62,7 +62,7 @@ class Follower(Role):
         if self.state.now < self._patience_ends:
             return None
         self._patience_ends = self.state.patience()
-        self._leader = None
+        self._leader, self._owes_ack = None, False
         return Ask("heard no leader for an election timeout") if self.state.may_campaign else None
 
     def step(self, message: Message) -> Change | None:
@@ -117,7 +117,8 @@ class Follower(Role):
             return
         span = min(message.vote_span, MAX_VOTE_SPAN)
         state.votes_refused_until = max(state.votes_refused_until, state.now + span)
-        self._patience_ends = max(self._patience_ends, state.votes_refused_until)
+        if self._patience_ends < state.votes_refused_until:
+            self._patience_ends = state.patience()
         self.verified = max(self.verified, message.commit)
         state.commit_to(message.commit)
         head = state.head(message.sender)
@@ -196,6 +197,8 @@ def _malformed(state: State, message: AppendRequest) -> str | None:
             return f"entry {entry.id} of group {entry.group} stands where {expected} of {state.group} should"
         if not term <= entry.term <= message.term:
             return f"entry {entry.id} has a term outside {term}..{message.term}"
+        if entry.index == state.log.base.last.index and entry.id != state.log.base.last:
+            return f"entry {entry.id} contradicts the snapshot that ends with {state.log.base.last}"
         if not entry.intact():
             return f"entry {entry.id} fails its checksum"
         if entry.kind is EntryKind.MEMBERSHIP:
