@@ -1,0 +1,100 @@
+"""The operator's side of a node: ask it who it is, and give waiting nodes their cluster."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Self
+
+import grpc
+import grpc.aio
+
+from raftlog.core.ids import ClusterId
+from raftlog.pb import admin_pb2 as pb
+from raftlog.transport.grpc_errors import GRPC_FAILURES, why
+from raftlog.transport.grpc_options import open_channel
+from raftlog.transport.limits import Limits
+from raftlog.transport.tls import TlsFiles
+
+_TIMEOUT = 3.0
+
+
+class Unreachable(Exception):
+    """No node answers there; the text says where, and why as far as is known."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(f"no node answers at {address}: {reason}")
+        self.address = address
+
+
+class Refused(Exception):
+    """A node answered that it will not; the text is its sentence."""
+
+
+class Operator:
+    """Calls of pb.Admin to any number of nodes; entered with `async with`."""
+
+    def __init__(self, tls: TlsFiles | None = None) -> None:
+        self._tls = tls
+        self._channels: dict[str, grpc.aio.Channel] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for channel in self._channels.values():
+            await channel.close()
+
+    async def status(self, address: str, *, timeout: float = _TIMEOUT) -> pb.StatusReply:
+        """Who the node is and how it sees its groups.
+
+        Raises:
+            Unreachable: nobody answered within `timeout` seconds.
+            Refused: whoever answered is no node of this protocol.
+        """
+        answer = await self._call(address, "Status", pb.StatusRequest().SerializeToString(), timeout)
+        return pb.StatusReply.FromString(answer)
+
+    async def statuses(
+        self, addresses: Iterable[str], *, timeout: float = _TIMEOUT
+    ) -> dict[str, pb.StatusReply | Unreachable | Refused]:
+        """The same of many nodes at once, in the order given; who does not answer is a value here."""
+
+        async def one(address: str) -> pb.StatusReply | Unreachable | Refused:
+            try:
+                return await self.status(address, timeout=timeout)
+            except (Unreachable, Refused) as error:
+                return error
+
+        asked = list(dict.fromkeys(addresses))
+        async with asyncio.TaskGroup() as tasks:
+            answers = [tasks.create_task(one(address)) for address in asked]
+        return {address: answer.result() for address, answer in zip(asked, answers, strict=True)}
+
+    async def initialise(self, address: str, cluster: ClusterId, voters: Sequence[pb.Member]) -> None:
+        """Have a waiting node write the bootstrap record. The same record again is answered alike.
+
+        Raises:
+            Unreachable: no answer came; the node may have written it.
+            Refused: the node belongs to a cluster, or is not among the voters; nothing was changed.
+        """
+        request = pb.InitialiseRequest(cluster_id=cluster, voters=voters)
+        await self._call(address, "Initialise", request.SerializeToString(), 10 * _TIMEOUT)
+
+    async def _call(self, address: str, method: str, request: bytes, timeout: float) -> bytes:
+        channel = self._channels.get(address)
+        if channel is None:
+            channel = self._channels[address] = open_channel(address, self._tls, Limits())
+        ask: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/raftlog.pb.Admin/{method}")
+        call = ask(request, timeout=timeout)
+        try:
+            return await call
+        except GRPC_FAILURES as error:
+            reason = await why(error, call)
+            if isinstance(error, grpc.aio.AioRpcError) and error.code() in _SILENCE:
+                raise Unreachable(address, reason) from None
+            raise Refused(f"{address} refused: {reason}") from None
+
+
+_SILENCE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)

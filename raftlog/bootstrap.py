@@ -1,0 +1,131 @@
+"""Making waiting nodes into a cluster: one record for all of them, and how a start that stopped half-way goes on.
+
+Every node writes the same bootstrap record (cluster id, voters) or none. The nodes cannot write it in one step, so a
+run may stop between two of them. Its traces say how to go on: those that have the record name the cluster and all its
+voters, and those that still wait are among these voters. Repeating the command then hands the same record to the rest.
+A waiting node that the record does not name was wiped, or was never meant: nothing is done.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from raftlog.admin import Operator, Refused, Unreachable
+from raftlog.core.ids import ClusterId
+from raftlog.pb import admin_pb2 as pb
+
+
+class CannotInitialise(Exception):
+    """Nothing was changed; the sentence says why and what to do."""
+
+
+class HalfInitialised(Exception):
+    """Some nodes have the record and others do not; the sentence says which, and to repeat the command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The record, and who still needs it.
+
+    Invariants: `waiting` are addresses of nodes among `voters`; voters are sorted by id and have different names.
+    """
+
+    cluster: ClusterId
+    voters: tuple[pb.Member, ...]
+    waiting: tuple[str, ...]
+    done: tuple[str, ...]
+    """Addresses of nodes that have this record already."""
+
+
+def plan(nodes: Mapping[str, pb.StatusReply], cluster: ClusterId) -> Plan:
+    """What to write where. `cluster` is the new cluster's id, unless one of the nodes has been told of another.
+
+    Raises:
+        CannotInitialise: these nodes do not make one cluster.
+    """
+    _refuse_twins(nodes)
+    done = {address: node for address, node in nodes.items() if node.cluster_id}
+    waiting = tuple(address for address, node in nodes.items() if not node.cluster_id)
+    if not done:
+        voters = sorted((_member(node) for node in nodes.values()), key=lambda member: member.id)
+        return Plan(cluster, tuple(voters), waiting, ())
+    voters = _record_of(done)
+    _refuse_strangers(nodes, voters, done)
+    cluster = ClusterId(next(iter(done.values())).cluster_id)
+    return Plan(cluster, tuple(voters), waiting, tuple(done))
+
+
+async def carry_out(plan: Plan, operator: Operator) -> None:
+    """Give the record to every node that waits for it, one after the other.
+
+    Raises:
+        HalfInitialised: a node did not take it.
+    """
+    for at, address in enumerate(plan.waiting):
+        try:
+            await operator.initialise(address, plan.cluster, plan.voters)
+        except (Unreachable, Refused) as error:
+            have = ", ".join((*plan.done, *plan.waiting[:at])) or "no node"
+            raise HalfInitialised(
+                f"{error}. The record of cluster {plan.cluster:016x} is on {have}, and not (or not surely) on "
+                f"{', '.join(plan.waiting[at:])}: mend that and repeat the same command, it goes on where it stopped"
+            ) from None
+
+
+async def ask_all(operator: Operator, addresses: Sequence[str]) -> dict[str, pb.StatusReply]:
+    """The status of every node.
+
+    Raises:
+        CannotInitialise: one of them does not answer.
+    """
+    answers = await operator.statuses(addresses)
+    silent = [str(answer) for answer in answers.values() if isinstance(answer, Unreachable | Refused)]
+    if silent:
+        raise CannotInitialise(f"{'; '.join(silent)}. Every node of the new cluster must answer; nothing was changed")
+    return {address: answer for address, answer in answers.items() if isinstance(answer, pb.StatusReply)}
+
+
+def _refuse_twins(nodes: Mapping[str, pb.StatusReply]) -> None:
+    seen: dict[int, str] = {}
+    names: dict[str, str] = {}
+    for address, node in nodes.items():
+        if (other := seen.setdefault(node.node_id, address)) != address:
+            raise CannotInitialise(f"{other} and {address} are the same node: name each node once")
+        if (other := names.setdefault(node.name, address)) != address:
+            raise CannotInitialise(f"{other} and {address} are both called {node.name!r}: give each its own --name")
+
+
+def _record_of(done: Mapping[str, pb.StatusReply]) -> list[pb.Member]:
+    """The voters that the initialised nodes agree on."""
+    clusters = {node.cluster_id: address for address, node in done.items()}
+    if len(clusters) > 1:
+        listed = ", ".join(f"{address} to {cluster:016x}" for cluster, address in clusters.items())
+        raise CannotInitialise(f"these nodes belong to different clusters already: {listed}; nothing was changed")
+    address, node = next(iter(done.items()))
+    group = next((group for group in node.groups if group.group == 0), None)
+    if group is None:
+        raise CannotInitialise(f"{address} is initialised and not running yet: try again in a moment")
+    if any(group.membership_index for node in done.values() for group in node.groups):
+        raise CannotInitialise(
+            f"cluster {node.cluster_id:016x} has changed its members since it began: add nodes to it as members; "
+            "nothing was changed"
+        )
+    return [member for member in group.members if member.id in group.voters]
+
+
+def _refuse_strangers(
+    nodes: Mapping[str, pb.StatusReply], voters: Sequence[pb.Member], done: Mapping[str, pb.StatusReply]
+) -> None:
+    known = {member.id for member in voters}
+    cluster = next(iter(done.values())).cluster_id
+    strangers = [f"{address} (node {node.node_id:016x})" for address, node in nodes.items() if node.node_id not in known]
+    if strangers:
+        raise CannotInitialise(
+            f"{', '.join(done)} belongs to cluster {cluster:016x} already, which does not name "
+            f"{', '.join(strangers)}: a wiped or new node must be added as a member; nothing was changed"
+        )
+
+
+def _member(node: pb.StatusReply) -> pb.Member:
+    return pb.Member(
+        id=node.node_id, name=node.name, peer_address=node.peer_address, client_address=node.client_address
+    )

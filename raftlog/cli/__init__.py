@@ -1,0 +1,5 @@
+"""The `raftlog` command. Start with `app` for its frame, `exits` for what its exit codes mean; docs/cli.md shows its use."""
+
+from raftlog.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,113 @@
+"""A server as a process of its own: its event loop, its signals, its parent, its log and its exit code."""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvloop
+
+from raftlog.server.options import ServeOptions
+from raftlog.server.reports import log_event, start_log
+from raftlog.server.server import CannotServe, Server
+from raftlog.storage import DiskError, LogDamaged, StorageRefused
+from raftlog.transport.tls import BadTlsFiles
+
+EXPECTED = (CannotServe, StorageRefused, LogDamaged, DiskError, BadTlsFiles)
+"""What the world does to a server: the sentence in it is all there is to say."""
+
+_SWITCH_SECONDS = 0.0005
+"""A thread that has synced waits up to this long for the interpreter. With Python's 5 ms a sync took 15 ms instead of 6."""
+_ORPHAN_SECONDS = 5.0
+
+
+class ServerFailed(Exception):
+    """The server did not start, or stopped by itself; the text is one sentence."""
+
+
+def run(options: ServeOptions, *, log_json: bool = False, parent_fd: int | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then stop cleanly. A second signal ends the process at once.
+
+    Args:
+        options: what to serve.
+        log_json: write the log as JSON lines instead of key=value.
+        parent_fd: a pipe whose other end the parent holds; when it closes, the server stops.
+
+    Raises:
+        ServerFailed: it did not start, or it stopped by itself.
+    """
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    start_log(as_json=log_json, name=options.display_name)
+    if parent_fd is not None:
+        follow_parent(parent_fd)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(options))
+    except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - whatever it was, it ends as one sentence
+        raise ServerFailed(sentence(error)) from error
+
+
+async def _serve(options: ServeOptions) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop_or_die, stop, number)
+    async with Server(options, on_event=log_event) as server:
+        log_event("listening", {"address": str(server.address), "pid": os.getpid()})
+        await stop.wait()
+
+
+def _stop_or_die(stop: asyncio.Event, number: int) -> None:
+    if stop.is_set():
+        os._exit(128 + number)
+    stop.set()
+
+
+def follow_parent(parent_fd: int) -> None:
+    """Stop when the other end of the pipe closes, as it does however the parent dies.
+
+    A thread waits for it, so that a stalled event loop ends too.
+    """
+
+    def wait() -> None:
+        while os.read(parent_fd, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        threading.Event().wait(_ORPHAN_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
+
+
+def sentence(error: BaseException) -> str:
+    """What to tell people about an error that ended the server: its first cause, without a traceback."""
+    cause = next(_causes(error))
+    if isinstance(cause, EXPECTED):
+        return str(cause)
+    return f"the server stopped because of a defect: {type(cause).__name__}: {cause} ({_place(cause)})"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The single errors in a group, what the world did first."""
+    leaves = list(_leaves(error))
+    yield from sorted(leaves, key=lambda leaf: not isinstance(leaf, EXPECTED))
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return "no place is known"
+    path = Path(frames[-1].filename)
+    return f"{path.parent.name}/{path.name} line {frames[-1].lineno}"
