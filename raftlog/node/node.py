@@ -283,7 +283,12 @@ class Node:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = max(due, now)
-        self._timer = asyncio.get_running_loop().call_later((self._timer_at - now) / 1e6, self.kick)
+        self._timer = asyncio.get_running_loop().call_later((self._timer_at - now) / 1e6, self._due)
+
+    def _due(self) -> None:
+        # A timer may fire a little early (uvloop counts in milliseconds): whoever comes next must arm a new one.
+        self._timer = None
+        self.kick()
 
     def _tell(self) -> None:
         serving = not self._draining and all(replica.serving for replica in self._replicas.values())
