@@ -1,6 +1,7 @@
 """One log, kept identical and durable on several machines, and the programs that read it.
 
 To write a machine: `Machine`, `command`, `query`, `Context`, `MachineError` (see docs/machines.md).
+To test one: `check_machine`.
 """
 
 from raftlog.machine.calls import (
@@ -14,6 +15,7 @@ from raftlog.machine.calls import (
     SessionExpired,
     Skipped,
 )
+from raftlog.machine.check import CheckFailed, check_machine
 from raftlog.machine.contract import Context, StateMachine
 from raftlog.machine.errors import MachineError
 from raftlog.machine.method import command, query
@@ -27,6 +29,7 @@ __all__ = [
     "CallError",
     "CallFailed",
     "CallUnknown",
+    "CheckFailed",
     "Context",
     "Kind",
     "Machine",
@@ -38,6 +41,7 @@ __all__ = [
     "SessionExpired",
     "Skipped",
     "StateMachine",
+    "check_machine",
     "command",
     "query",
 ]

@@ -9,7 +9,7 @@ import msgspec
 
 from raftlog.machine.contract import Context
 from raftlog.machine.errors import MachineError, error_decoder, type_of_any
-from raftlog.machine.wire import MachineRefused, decodable, objection, skips_unknown
+from raftlog.machine.wire import MachineRefused, objection, skips_unknown
 
 Direct = ParamSpec("Direct")
 """The parameters of a method as written (without self): how code in the same process calls it."""
@@ -154,6 +154,8 @@ class Call:
         self.result_type = _result_type(self.where, function, hints)
         self.names = tuple(parameter.name for parameter in parameters)
         self.ids = (method.name, *method.aliases)
+        if len(set(self.ids)) < len(self.ids):
+            raise MachineRefused(f"{self.where} has the same name or alias twice: {', '.join(self.ids)}")
         fields = [_field(parameter, hints) for parameter in parameters]
         self.shapes: tuple[type[msgspec.Struct], ...] = tuple(
             msgspec.defstruct(
@@ -161,8 +163,6 @@ class Call:
             )
             for wire_id in self.ids
         )
-        for shape in self.shapes:
-            decodable(self.where, shape)
         self.skips_unknown = any(skips_unknown(hints[name]) for name in self.names)
         self.run = _positional(function, parameters)
         self.errors = method.errors

@@ -9,7 +9,7 @@ from raftlog.machine.contract import Context, StateMachine
 from raftlog.machine.errors import MachineError, encode_error, type_of_any
 from raftlog.machine.method import Call, CommandMethod, Method, QueryMethod
 from raftlog.machine.result import Kind, Result, refusal
-from raftlog.machine.wire import MachineRefused, decodable, encode_result, objection
+from raftlog.machine.wire import MachineRefused, encode_result, objection
 
 NOT_FITTING = refusal(Kind.BAD_COMMAND, "no such method, or arguments that do not fit it")
 """What applying such a command answers. The text is replicated and digested: it never changes, and names nothing
@@ -119,6 +119,12 @@ class Machine(StateMachine):
         wire_id = _wire_id(body)
         return f"{self.name}.{wire_id}" if wire_id is not None else self.name
 
+    @classmethod
+    def method_in(cls, body: bytes) -> Method[..., ..., Any] | None:
+        """The command or query that a body calls, or None if this class has no such method."""
+        wire_id = _wire_id(body)
+        return next((each for each in machine_methods(cls).values() if wire_id in each.call.ids), None)
+
     def capture(self) -> object:
         """The annotated attributes, encoded. The cost is one encoding of the whole state.
 
@@ -214,7 +220,7 @@ def name_argument(sentence: str, names: tuple[str, ...]) -> str:
 def _refuse_doubles(cls: type[Machine], methods: Mapping[str, Method[..., ..., Any]]) -> None:
     taken: dict[str, str] = {}
     for name, method in methods.items():
-        if hasattr(StateMachine, name) or name in StateMachine.__annotations__:
+        if hasattr(Machine, name) or name in StateMachine.__annotations__:
             raise MachineRefused(
                 f"{cls.__name__}.{name} is part of every machine: give the method another name"
             )
@@ -261,6 +267,4 @@ def _state_shape(cls: type[Machine]) -> type[msgspec.Struct]:
                 "set it in __init__"
             )
     fields = [(name, Union[hint, msgspec.UnsetType], msgspec.UNSET) for name, hint in state.items()]  # noqa: UP007
-    shape = msgspec.defstruct(f"{cls.__name__}State", fields, kw_only=True)
-    decodable(f"the state of {cls.__name__}", shape)
-    return shape
+    return msgspec.defstruct(f"{cls.__name__}State", fields, kw_only=True)

@@ -34,14 +34,6 @@ def skips_unknown(annotation: Any) -> bool:
     return any(isinstance(node, _OBJECTS) for node in _nodes(shapes.type_info(annotation)))
 
 
-def decodable(what: str, shape: type[msgspec.Struct]) -> None:
-    """Refuses what `objection` cannot see in one type alone, such as a union of two objects without tags."""
-    try:
-        msgspec.msgpack.Decoder(shape)
-    except TypeError as error:
-        raise MachineRefused(f"{what} cannot be decoded: {' '.join(str(error).split())}") from None
-
-
 _OBJECTS = (shapes.StructType, shapes.DataclassType, shapes.TypedDictType, shapes.NamedTupleType)
 
 
