@@ -1,7 +1,8 @@
-"""Settings every test runs under: how hypothesis searches, and how its failures are replayed."""
+"""Settings every test runs under: how hypothesis searches, how its failures are replayed, and `--rewrite`."""
 
 import os
 
+import pytest
 from hypothesis import settings
 
 # No deadline: the machine's speed is no property of the code. The blob replays a failure anywhere.
@@ -12,3 +13,8 @@ settings.register_profile("ci", settings.get_profile("search"), derandomize=True
 settings.register_profile("long", settings.get_profile("search"), max_examples=5_000)
 
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "search"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`pytest --rewrite` writes the records of the golden scripts anew; their `expect` lines stay as they are."""
+    parser.addoption("--rewrite", action="store_true", help="write the records of the golden scripts anew")

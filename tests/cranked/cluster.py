@@ -1,0 +1,438 @@
+"""A hand-cranked cluster: real cores, modelled disks and network, and no step that nobody asked for."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+import xxhash
+
+from raftlog.core.durable import HardState, SnapshotMeta, fresh
+from raftlog.core.entry import Entry, EntryKind
+from raftlog.core.ids import NOTHING, Boot, GroupId, Index, Micros, NodeId, RequestId
+from raftlog.core.membership import Membership, MembershipAt
+from raftlog.core.message import Message
+from raftlog.core.raft import Raft
+from raftlog.core.ready import (
+    Event,
+    IndexRange,
+    Load,
+    MessageRefused,
+    Missing,
+    PeerImpaired,
+    Proposal,
+    Read,
+    ReadRefused,
+    ReadReleased,
+    Ready,
+    RoleChanged,
+)
+from raftlog.core.settings import MAX_VOTE_SPAN, Settings
+from tests.cranked.invariants import Checker
+from tests.cranked.network import Network
+from tests.cranked.notation import entry_text, hard_text, message_text, node_text
+from tests.cranked.store import Image, Store, Write
+
+GROUP = GroupId(7)
+WALL: Micros = 1_700_000_000_000_000
+"""The wall clock is this far ahead of virtual time."""
+
+
+@dataclass(slots=True)
+class Machine:
+    """A state machine whose whole state is a digest of what it has applied."""
+
+    applied: Index
+    digest: int
+
+    def apply(self, entry: Entry) -> None:
+        """Fold one entry in."""
+        assert entry.index == self.applied + 1, f"applies {entry.id} after {self.applied}"
+        self.digest = xxhash.xxh3_64_intdigest(
+            entry.payload, (self.digest ^ entry.index * 31 ^ entry.term) & (1 << 64) - 1
+        )
+        self.applied = entry.index
+
+
+@dataclass(slots=True)
+class Server:
+    """One node: its disk, and while it runs its core and its state machine."""
+
+    id: NodeId
+    store: Store
+    boot: int = 0
+    core: Raft | None = None
+    machine: Machine = field(default_factory=lambda: Machine(0, 0))
+    disk_held: bool = False
+    apply_held: bool = False
+    loads_held: bool = False
+    paused: bool = False
+    unapplied: deque[IndexRange] = field(default_factory=deque)
+    loads: deque[Load] = field(default_factory=deque)
+    released: list[ReadReleased] = field(default_factory=list)
+    """Reads that wait for the state machine."""
+    reads: int = 0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a read."""
+
+    node: NodeId
+    id: RequestId
+    answered_at: Index | None = None
+    refused: bool = False
+
+    @property
+    def open(self) -> bool:
+        """Whether it still waits."""
+        return self.answered_at is None and not self.refused
+
+
+class Cluster:
+    """Cores of one group, driven by hand.
+
+    Nothing arrives before it is delivered, time stands still until it is moved, and writes complete at once unless a
+    disk is held. After every input the invariants are checked. Everything follows from the seed and the calls made.
+    """
+
+    def __init__(
+        self,
+        membership: Membership,
+        *,
+        settings: Settings | None = None,
+        seed: int = 0,
+        now: Micros = 10_000_000,
+        say: Callable[[str, str], None] | None = None,
+    ) -> None:
+        self.membership = membership
+        self.settings = Settings() if settings is None else settings
+        self.seed = seed
+        self.now = now
+        self.say = say
+        """Called with a topic (message, disk, commit, apply, role, read, event) and a line for people."""
+        self.network = Network()
+        self.servers = {
+            node: Server(node, Store(Image(SnapshotMeta(NOTHING, MembershipAt(0, membership)), HardState())))
+            for node in membership.ids
+        }
+        self.checker = Checker(self.servers)
+        self.outcomes: dict[RequestId, Outcome] = {}
+        self.events: list[tuple[NodeId, Event]] = []
+        for node in self.servers:
+            self._boot(node, started=now)
+
+    # -- the life of a node
+
+    def prepare(self, node: NodeId, image: Image, history: Sequence[Entry]) -> None:
+        """Give a node a past: this disk, whose whole log was `history`. Its promises of old have run out."""
+        server = self.servers[node]
+        assert server.boot == 1, f"{node_text(node)} has already lived"
+        machine = Machine(0, 0)
+        for entry in history[: image.base.last.index]:
+            machine.apply(entry)
+        image.digest = machine.digest
+        server.store, server.boot = Store(image), 0
+        self.checker.prepared(node, image, history)
+        self._boot(node, started=self.now - MAX_VOTE_SPAN)
+
+    def _boot(self, node: NodeId, *, started: Micros) -> None:
+        server = self.servers[node]
+        server.boot += 1
+        recovered = server.store.durable.recovered()
+        if recovered.last == 0 and recovered.hard_state.term == 0:
+            recovered = fresh(recovered.base.membership.membership)
+        server.core = Raft(
+            node=node,
+            group=GROUP,
+            recovered=recovered,
+            settings=self.settings,
+            random=Random(f"{self.seed}/{node}/{server.boot}"),
+            now=started,
+        )
+        server.machine = Machine(recovered.base.last.index, server.store.durable.digest)
+        self.checker.started(node)
+        self._observe(server, server.core)
+
+    def crash(self, node: NodeId, *, keeping: int = 0) -> None:
+        """Stop a node at once; of its unsynced writes the first `keeping` survive."""
+        server = self.servers[node]
+        assert server.core is not None, f"{node_text(node)} is down already"
+        server.core = None
+        server.store.crash(keeping)
+        self.checker.synced(node)
+        self.checker.crashed()
+        server.unapplied.clear()
+        server.loads.clear()
+        server.released.clear()
+        server.disk_held = server.apply_held = server.loads_held = server.paused = False
+        for outcome in self.outcomes.values():
+            outcome.refused |= outcome.node == node and outcome.open
+
+    def restart(self, node: NodeId) -> None:
+        """Start a stopped node from what is durable."""
+        assert self.servers[node].core is None, f"{node_text(node)} is up already"
+        self._boot(node, started=self.now)
+
+    def compact(self, node: NodeId, index: Index) -> None:
+        """Replace a stopped node's log up to `index` by a snapshot."""
+        server = self.servers[node]
+        assert server.core is None, f"{node_text(node)} runs: stop it before its files are changed"
+        assert index <= server.machine.applied, f"{index} is not applied"
+        machine = Machine(server.store.durable.base.last.index, server.store.durable.digest)
+        while machine.applied < index:
+            entry = server.store.durable.at(machine.applied + 1)
+            assert entry is not None
+            machine.apply(entry)
+        server.store.durable.compact(index, machine.digest)
+        server.store.crash()
+
+    def core(self, node: NodeId) -> Raft:
+        """The core of a running node."""
+        core = self.servers[node].core
+        assert core is not None, f"{node_text(node)} is down"
+        return core
+
+    @property
+    def up(self) -> list[NodeId]:
+        """Nodes that run."""
+        return [node for node, server in self.servers.items() if server.core is not None]
+
+    # -- inputs
+
+    def tick(self, node: NodeId) -> None:
+        """Tell a node what time it is."""
+        self.core(node).tick(self.now, self.now + WALL)
+        self.settle(node)
+
+    def campaign(self, node: NodeId) -> None:
+        """Make a node ask for votes now."""
+        self.core(node).campaign(self.now)
+        self.settle(node)
+
+    def propose(self, node: NodeId, payload: bytes, kind: EntryKind = EntryKind.COMMANDS) -> Proposal:
+        """Propose at a node."""
+        outcome = self.core(node).propose(payload, self.now, kind=kind)
+        self.settle(node)
+        return outcome
+
+    def read(self, node: NodeId) -> RequestId:
+        """Begin a linearizable read at a node."""
+        server = self.servers[node]
+        server.reads += 1
+        id = RequestId(Boot(node * 1000 + server.boot), server.reads)
+        self.outcomes[id] = Outcome(node, id)
+        self.checker.asked(id)
+        self.core(node).read_index(id, self.now)
+        self.settle(node)
+        return id
+
+    def deliver(self, at: int, *, again: bool = False) -> None:
+        """Let the message at this position of the network arrive; `again` leaves a copy under way."""
+        message = self.network.flights[at] if again else self.network.flights.pop(at)
+        server = self.servers.get(message.to)
+        if server is None or server.core is None or not self.network.passes(message):
+            self._tell("message", message, "  lost")
+            return
+        self._tell("message", message, "")
+        server.core.step(message, self.now)
+        self.settle(message.to)
+
+    def sync(self, node: NodeId) -> None:
+        """Complete the oldest write of a node, and all that waited for it."""
+        self._sync_one(self.servers[node])
+        self.settle(node)
+
+    def load(self, node: NodeId, *, found: Missing | None = None) -> None:
+        """Answer a node's oldest load, with what its disk has or with what is missing."""
+        server = self.servers[node]
+        self._answer_load(server, server.loads.popleft(), found)
+        self.settle(node)
+
+    def apply(self, node: NodeId) -> None:
+        """Let a node's state machine catch up."""
+        self._apply_all(self.servers[node])
+        self.settle(node)
+
+    # -- time
+
+    def stabilize(self, *, limit: int = 10_000) -> int:
+        """Deliver everything that nothing holds back, until there is no more; how many messages that took."""
+        for delivered in range(limit):
+            at = self._next_delivery()
+            if at is None:
+                return delivered
+            self.deliver(at)
+        raise AssertionError(f"a message storm: {limit} messages were not the last")
+
+    def _next_delivery(self) -> int | None:
+        if not any(server.paused for server in self.servers.values()):
+            return self.network.next_free()
+        flights = self.network.flights
+        return next(
+            (
+                at
+                for at, message in enumerate(flights)
+                if not self.network.holds(message) and not self.servers[message.to].paused
+            ),
+            None,
+        )
+
+    def wait(self, span: Micros) -> None:
+        """Let time pass: every node is ticked when it is due, and messages take none."""
+        end = self.now + span
+        self.stabilize()
+        while (due := self._next_deadline()) <= end:
+            self.now = max(self.now, due)
+            self._tick_due()
+            self.stabilize()
+        self.now = end
+        for node in self._ticking:
+            self.tick(node)
+        self.stabilize()
+
+    @property
+    def _ticking(self) -> list[NodeId]:
+        return [node for node in self.up if not self.servers[node].paused]
+
+    def _next_deadline(self) -> Micros:
+        return min((self.core(node).deadline for node in self._ticking), default=self.now + 1_000_000_000)
+
+    def _tick_due(self) -> None:
+        for node in self._ticking:
+            if self.core(node).deadline <= self.now:
+                self.tick(node)
+                late = self.core(node).deadline
+                assert late > self.now, f"{node_text(node)} is due at {late} again after a tick at {self.now}"
+
+    # -- performing Ready
+
+    def settle(self, node: NodeId) -> None:
+        """Do what a node asks for until it asks for nothing more."""
+        server = self.servers[node]
+        core = self.core(node)
+        self._observe(server, core)
+        for _ in range(10_000):
+            if core.has_ready:
+                self._perform(server, core.ready())
+            elif server.store.pending and not server.disk_held:
+                self._sync_one(server)
+            elif server.unapplied and not server.apply_held:
+                self._apply_all(server)
+            elif server.loads and not server.loads_held:
+                self._answer_load(server, server.loads.popleft(), None)
+            else:
+                break
+            self._observe(server, core)
+        else:
+            raise AssertionError(f"{node_text(node)} never stops asking")
+        self.checker.settled(node, core.status())
+
+    def _perform(self, server: Server, ready: Ready) -> None:
+        for event in ready.events:
+            self._event(server, event)
+        write = Write(ready.hard_state, ready.entries, ready.messages_after_sync)
+        if write.entries:
+            self.checker.wrote(server.id, write)
+        self._send(ready.messages)
+        if ready.writes or (ready.messages_after_sync and server.store.pending):
+            server.store.write(write)
+            if self.say is not None and server.disk_held and write.bears:
+                self.say("disk", f"{node_text(server.id)} writes {_write_text(write)}")
+        else:
+            self._send(ready.messages_after_sync)
+        server.loads.extend(ready.loads)
+        if ready.apply is not None:
+            server.unapplied.append(ready.apply)
+        for read in ready.reads:
+            self._read(server, read)
+
+    def _send(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            self.checker.sent(message)
+            if not self.network.send(message):
+                self._tell("message", message, "  lost")
+
+    def _sync_one(self, server: Server) -> None:
+        write = server.store.sync()
+        if self.say is not None and write.bears:
+            self.say("disk", f"{node_text(server.id)} syncs {_write_text(write)}")
+        self.checker.synced(server.id)
+        self._send(write.after)
+        if write.bears:
+            assert server.core is not None
+            last = write.entries[-1].id if write.entries else None
+            server.core.storage_done(write.hard_state, last, self.now)
+
+    def _apply_all(self, server: Server) -> None:
+        core, machine = self.core(server.id), server.machine
+        while server.unapplied:
+            span = server.unapplied.popleft()
+            for index in range(span.first, span.last + 1):
+                entry = server.store.durable.at(index)
+                assert entry is not None, (
+                    f"{node_text(server.id)} is to apply {index}, which it does not have"
+                )
+                machine.apply(entry)
+                self.checker.applied(server.id, index, machine.digest)
+        core.applied(machine.applied, machine.digest, self.now)
+        due = [read for read in server.released if read.index <= machine.applied]
+        server.released = [read for read in server.released if read.index > machine.applied]
+        for read in due:
+            self._read(server, read)
+
+    def _answer_load(self, server: Server, load: Load, found: Missing | None) -> None:
+        entries = server.store.read(load.first, load.last, load.max_bytes)
+        answer = found or entries or Missing.COMPACTED
+        self.core(server.id).entries_loaded(load.peer, load.first, answer, self.now)
+
+    def _read(self, server: Server, read: Read) -> None:
+        outcome, text = self.outcomes[read.id], "refused"
+        match read:
+            case ReadReleased():
+                self.checker.answered(server.id, read.id, read.index)
+                if read.index > server.machine.applied:
+                    server.released.append(read)
+                    return
+                assert outcome.open, f"read {read.id} is answered twice"
+                outcome.answered_at = read.index
+                text = f"answered at {read.index}"
+            case ReadRefused():
+                assert outcome.open, f"read {read.id} is answered twice"
+                outcome.refused = True
+                if read.leader is not None:
+                    text = f"refused, ask {node_text(read.leader)}"
+        if self.say is not None:
+            self.say("read", f"{node_text(server.id)} read {read.id.counter} {text}")
+
+    def _event(self, server: Server, event: Event) -> None:
+        self.events.append((server.id, event))
+        if self.say is None:
+            return
+        who = node_text(server.id)
+        match event:
+            case RoleChanged():
+                under = "" if event.leader in (None, server.id) else f" of {node_text(event.leader)}"
+                self.say("role", f"{who}@{event.term} {event.role}{under}: {event.reason}")
+            case PeerImpaired():
+                self.say("event", f"{who} cannot serve {node_text(event.peer)}: {event.reason}")
+            case MessageRefused():
+                self.say("event", f"{who} refuses {node_text(event.sender)}: {event.reason}")
+
+    # -- watching
+
+    def _observe(self, server: Server, core: Raft) -> None:
+        before = self.checker.committed(server.id)
+        status = core.status()
+        self.checker.observe(server.id, status)
+        if self.say is not None and status.committed > before:
+            self.say("commit", f"{node_text(server.id)} committed {status.committed}")
+
+    def _tell(self, topic: str, message: Message, end: str) -> None:
+        if self.say is not None:
+            self.say(topic, message_text(message) + end)
+
+
+def _write_text(write: Write) -> str:
+    parts = [] if write.hard_state is None else [hard_text(write.hard_state)]
+    return ", ".join(parts + [entry_text(entry) for entry in write.entries])

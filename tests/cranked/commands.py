@@ -1,0 +1,339 @@
+"""The commands of the story language, one method each; the method's docstring shows how to write it."""
+
+from raftlog.core.durable import HardState, SnapshotMeta
+from raftlog.core.ids import NOTHING, NodeId
+from raftlog.core.membership import MembershipAt
+from raftlog.core.message import AppendRequest, Message
+from raftlog.core.ready import Busy, Missing, NotLeader, Proposed
+from raftlog.core.settings import Settings
+from raftlog.core.status import Status
+from tests.cranked.cluster import GROUP, Cluster
+from tests.cranked.expect import Expectations
+from tests.cranked.network import Selector
+from tests.cranked.notation import (
+    KINDS,
+    entry,
+    entry_text,
+    forged,
+    membership,
+    node,
+    node_text,
+    span,
+)
+from tests.cranked.store import Image
+
+_SIZES = frozenset({"max_append", "max_inflight", "max_undecided", "max_recent"})
+_SPANS = frozenset({"election_timeout", "heartbeat"})
+
+
+class Commands:
+    """Runs the lines of one story against a cluster and gathers what happened."""
+
+    def __init__(self) -> None:
+        self._said: list[str] = []
+        self._quiet = False
+        self._cluster: Cluster | None = None
+
+    def run(self, line: str) -> None:
+        """Run one line."""
+        words = line.partition(" #")[0].split()
+        if not words or words[0].startswith("#"):
+            return
+        command = getattr(self, "do_" + words[0].replace("-", "_"), None)
+        if command is None:
+            raise ValueError(f"unknown command {words[0]!r}")
+        command(*words[1:])
+
+    def take_said(self) -> list[str]:
+        """What has happened since the last call."""
+        said, self._said = self._said, []
+        return said
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster of the story."""
+        if self._cluster is None:
+            raise ValueError("a story begins with `cluster`")
+        return self._cluster
+
+    def _say(self, topic: str, line: str) -> None:
+        if not (self._quiet and topic in ("message", "disk", "commit")):
+            self._said.append(line)
+
+    # -- setting the scene
+
+    def do_cluster(self, *words: str) -> None:
+        """`cluster voters=n1..n5 learners=n6 election_timeout=1s max_append=200 seed=3 clock=90min`."""
+        groups = [word for word in words if word.partition("=")[0] in ("voters", "outgoing", "learners")]
+        knobs = dict(word.split("=", 1) for word in words if word not in groups)
+        seed, clock = int(knobs.pop("seed", "0")), span(knobs.pop("clock", "10s"))
+        numbers = {name: int(knobs.pop(name)) for name in sorted(_SIZES & knobs.keys())}
+        numbers |= {name: span(knobs.pop(name)) for name in sorted(_SPANS & knobs.keys())}
+        if knobs:
+            raise ValueError(f"unknown setting {', '.join(sorted(knobs))}")
+        settings = Settings(**numbers)
+        self._cluster = Cluster(membership(groups), settings=settings, seed=seed, now=clock, say=self._say)
+
+    def do_prepare(self, name: str, *words: str) -> None:
+        """`prepare n1 1@1 2@1 3@4 term=5 vote=n2 commit=2 base=1`: the node has lived before, long ago."""
+        marks = dict(word.split("=", 1) for word in words if "@" not in word)
+        history = [entry(word, GROUP) for word in words if "@" in word]
+        last_term = history[-1].term if history else 0
+        term, commit = int(marks.pop("term", last_term)), int(marks.pop("commit", "0"))
+        vote = node(marks.pop("vote")) if "vote" in marks else None
+        image = Image(
+            SnapshotMeta(NOTHING, MembershipAt(0, self.cluster.membership)),
+            HardState(term, vote, commit),
+            list(history),
+        )
+        if base := int(marks.pop("base", "0")):
+            image.compact(base, 0)
+        if marks:
+            raise ValueError(f"unknown mark {', '.join(sorted(marks))}")
+        self.cluster.prepare(node(name), image, history)
+
+    # -- inputs
+
+    def do_campaign(self, name: str) -> None:
+        """`campaign n1`: ask for votes now."""
+        self.cluster.campaign(node(name))
+
+    def do_propose(self, name: str, *payloads: str) -> None:
+        """`propose n1 x y`: two entries; `*30` after a payload repeats its text to make it long."""
+        for text in payloads:
+            text, _, times = text.partition("*")
+            match self.cluster.propose(node(name), (text * int(times or "1")).encode()):
+                case Proposed(id):
+                    self._say("propose", f"{name} takes {text[:24]} as {id}")
+                case NotLeader(leader):
+                    self._say("propose", f"{name} does not lead, {node_text(leader)} does")
+                case Busy():
+                    self._say("propose", f"{name} is busy")
+
+    def do_read(self, name: str) -> None:
+        """`read n1`: begin a linearizable read; reads of one node are numbered from 1."""
+        self.cluster.read(node(name))
+
+    def do_inject(self, kind: str, link: str, *fields: str) -> None:
+        """`inject append n1->n2 term=3 prev=4@2 entries=5@3|6@3 commit=9`: put a message on the network."""
+        sender, to = _link(link)
+        message = forged(kind, sender, to, GROUP, dict(field.split("=", 1) for field in fields))
+        if isinstance(message, AppendRequest) and all(made.intact() for made in message.entries):
+            self.cluster.checker.known(message.entries, message.prev.term)
+        self.cluster.network.send(message)
+
+    # -- the network
+
+    def do_deliver(self, *words: str) -> None:
+        """`deliver [kind] [n1->n2] [count]`: the oldest message meant, or `count` of them, or `all`."""
+        for _ in self._chosen(words):
+            self.cluster.deliver(next(self.cluster.network.select(self._selector)))
+
+    def do_drop(self, *words: str) -> None:
+        """`drop [kind] [n1->n2] [count]`: lose messages under way."""
+        for _ in self._chosen(words):
+            del self.cluster.network.flights[next(self.cluster.network.select(self._selector))]
+
+    def do_duplicate(self, *words: str) -> None:
+        """`duplicate [kind] [n1->n2]`: deliver the oldest message meant, and leave a copy of it under way."""
+        for _ in self._chosen(words):
+            self.cluster.deliver(next(self.cluster.network.select(self._selector)), again=True)
+
+    def do_reverse(self) -> None:
+        """`reverse`: what was sent last arrives first."""
+        self.cluster.network.flights.reverse()
+
+    def do_hold(self, *words: str) -> None:
+        """`hold [kind] [n1->n2]`: such messages wait until they are released, or named in a `deliver`."""
+        self.cluster.network.held.append(_selector(words)[0])
+
+    def do_release(self) -> None:
+        """`release`: nothing is held any more."""
+        self.cluster.network.held.clear()
+
+    def do_partition(self, *islands: str) -> None:
+        """`partition n1,n2 n3`: nothing passes between the islands."""
+        self.cluster.network.partition([list(part) for part in map(_nodes, islands)])
+
+    def do_cut(self, link: str) -> None:
+        """`cut n1->n2`: nothing passes in this direction."""
+        self.cluster.network.cut.add(_link(link))
+
+    def do_heal(self) -> None:
+        """`heal`: every link carries again."""
+        self.cluster.network.heal()
+
+    def do_stabilize(self) -> None:
+        """`stabilize`: deliver everything that is not held, and what that leads to."""
+        self.cluster.stabilize()
+
+    # -- time
+
+    def do_wait(self, duration: str) -> None:
+        """`wait 3s`: let time pass with prompt messages; only changes of role, reads and refusals are recorded."""
+        self._quiet = True
+        try:
+            self.cluster.wait(span(duration))
+        finally:
+            self._quiet = False
+
+    def do_elapse(self, duration: str) -> None:
+        """`elapse 3s`: move the clock; nobody is told."""
+        self.cluster.now += span(duration)
+
+    def do_tick(self, name: str) -> None:
+        """`tick n1`: tell one node what time it is."""
+        self.cluster.tick(node(name))
+
+    # -- nodes and their disks
+
+    def do_crash(self, name: str, *keeping: str) -> None:
+        """`crash n1` loses unsynced writes; `crash n1 keeping 1` keeps the first, `keeping all` every one."""
+        server = self.cluster.servers[node(name)]
+        count = 0
+        if keeping:
+            count = len(server.store.pending) if keeping[1] == "all" else int(keeping[1])
+        self.cluster.crash(node(name), keeping=count)
+
+    def do_restart(self, name: str) -> None:
+        """`restart n1`: start again from what is durable."""
+        self.cluster.restart(node(name))
+
+    def do_compact(self, name: str, index: str) -> None:
+        """`compact n1 5`: a stopped node's log up to 5 is replaced by a snapshot."""
+        self.cluster.compact(node(name), int(index))
+
+    def do_pause(self, name: str) -> None:
+        """`pause n1`: it stands still, as after SIGSTOP."""
+        self.cluster.servers[node(name)].paused = True
+
+    def do_resume(self, name: str) -> None:
+        """`resume n1`: it goes on, without knowing how long it stood."""
+        self.cluster.servers[node(name)].paused = False
+
+    def do_hold_disk(self, name: str) -> None:
+        """`hold-disk n1`: its writes wait for `sync`."""
+        self.cluster.servers[node(name)].disk_held = True
+
+    def do_free_disk(self, name: str) -> None:
+        """`free-disk n1`: its writes complete again, those that wait first."""
+        self.cluster.servers[node(name)].disk_held = False
+        self.cluster.settle(node(name))
+
+    def do_sync(self, name: str, count: str = "1") -> None:
+        """`sync n1 [2]`: complete its oldest write, or several."""
+        for _ in range(int(count)):
+            self.cluster.sync(node(name))
+
+    def do_fail_disk(self, name: str) -> None:
+        """`fail-disk n1`: a write fails; the driver stops such a node at once."""
+        self.cluster.crash(node(name))
+        self._say("disk", f"{name} stops: its disk failed")
+
+    def do_hold_apply(self, name: str) -> None:
+        """`hold-apply n1`: its state machine stands still."""
+        self.cluster.servers[node(name)].apply_held = True
+
+    def do_apply(self, name: str) -> None:
+        """`apply n1`: its state machine catches up, and goes on from now."""
+        self.cluster.servers[node(name)].apply_held = False
+        self.cluster.apply(node(name))
+
+    def do_hold_loads(self, name: str) -> None:
+        """`hold-loads n1`: entries it asks from its disk wait for `load`."""
+        self.cluster.servers[node(name)].loads_held = True
+
+    def do_load(self, name: str, found: str = "") -> None:
+        """`load n1 [damaged|compacted]`: answer its oldest load."""
+        self.cluster.load(node(name), found=Missing(found) if found else None)
+
+    # -- looking
+
+    def do_status(self, *names: str) -> None:
+        """`status [n1]`: role, term, leader and indexes."""
+        for name in names or tuple(node_text(id) for id in self.cluster.servers):
+            core = self.cluster.servers[node(name)].core
+            self._said.append(f"{name} is down" if core is None else _status_text(core.status()))
+
+    def do_log(self, *names: str) -> None:
+        """`log [n1]`: the entries, written and durable."""
+        for name in names or tuple(node_text(id) for id in self.cluster.servers):
+            store = self.cluster.servers[node(name)].store
+            written = " ".join(map(entry_text, store.written.entries)) or "empty"
+            base = f"[..{store.written.base.last}] " if store.written.base.last.index else ""
+            unsynced = f" | durable {store.durable.last}" if store.pending else ""
+            self._said.append(f"{name}: {base}{written}{unsynced}")
+
+    def do_flights(self) -> None:
+        """`flights`: how many messages of each kind are under way."""
+        kinds = [type(message) for message in self.cluster.network.flights]
+        counts = [f"{kinds.count(kind)} {name}" for name, kind in KINDS.items() if kind in kinds]
+        self._said.append("under way: " + (", ".join(counts) or "nothing"))
+
+    def do_count(self) -> None:
+        """`count`: `expect messages` counts from here."""
+        self.cluster.network.counts.clear()
+
+    def do_expect(self, *words: str) -> None:
+        """`expect ...`: see `tests.cranked.expect`."""
+        self._quiet = True
+        try:
+            Expectations(self.cluster).check(words)
+        finally:
+            self._quiet = False
+
+    # -- reading words
+
+    def _chosen(self, words: tuple[str, ...]) -> range:
+        self._selector, count = _selector(words)
+        meant = len(list(self.cluster.network.select(self._selector)))
+        wanted = meant if count is None else count
+        if meant < max(wanted, 1):
+            raise ValueError(f"only {meant} such messages are under way: {self._flights()}")
+        return range(wanted)
+
+    def _flights(self) -> list[str]:
+        return [f"{m.sender}->{m.to} {type(m).__name__}" for m in self.cluster.network.flights]
+
+
+def _selector(words: tuple[str, ...]) -> tuple[Selector, int | None]:
+    """Which messages, and how many of them: 1 unless said, None for all."""
+    kind: type[Message] | None = None
+    sender: NodeId | None = None
+    to: NodeId | None = None
+    count: int | None = 1
+    for word in words:
+        if "->" in word:
+            ends = word.split("->")
+            sender, to = (node(end) if end else None for end in ends)
+        elif word in KINDS:
+            kind = KINDS[word]
+        elif word == "all":
+            count = None
+        elif word.isdigit():
+            count = int(word)
+        else:
+            raise ValueError(f"{word!r} is no kind of message ({', '.join(KINDS)}), link (n1->n2) or count")
+    return Selector(sender, to, kind), count
+
+
+def _link(text: str) -> tuple[NodeId, NodeId]:
+    sender, _, to = text.partition("->")
+    return node(sender), node(to)
+
+
+def _nodes(text: str) -> tuple[NodeId, ...]:
+    return tuple(node(name) for name in text.split(","))
+
+
+def _status_text(status: Status) -> str:
+    leader = f" of {node_text(status.leader)}" if status.leader not in (None, status.node) else ""
+    vote = f" vote {node_text(status.vote)}" if status.vote is not None else ""
+    peers = "".join(
+        f" | {node_text(peer.id)} {peer.mode} match {peer.match_index} next {peer.next_index}"
+        for peer in status.peers
+    )
+    return (
+        f"n{status.node}@{status.term} {status.role}{leader}{vote} | first {status.first} last {status.last}"
+        f" durable {status.durable} committed {status.committed} applied {status.applied}{peers}"
+    )

@@ -1,0 +1,234 @@
+"""What a story may expect of its cluster, in the field's words."""
+
+from collections.abc import Callable
+
+from raftlog.core.durable import HardState
+from raftlog.core.ids import EntryId, NodeId, RequestId
+from raftlog.core.ready import MessageRefused, PeerImpaired
+from raftlog.core.status import Status
+from tests.cranked.cluster import Cluster, Outcome
+from tests.cranked.notation import KINDS, entry_text, membership_text, node, node_text, position, span_text
+from tests.cranked.store import Image
+
+
+class Expectations:
+    """Checks one `expect` line; raises AssertionError with what is the case instead.
+
+    ==========================================  =======================================================
+    `n1 leader term 2`                          any of: role, `term N`, `vote n2|nobody`, `follows n2|nobody`,
+                                                `last 3@2`, `committed N`, `applied N`, `durable N`, `snapshot N`
+    `n1 log 1@1 2@1=x`                          its whole written log
+    `n1 disk term 2 vote n1 last 3@2`           what is durable
+    `n1 membership voters=n1,n2;learners=n3`    the membership in force
+    `n1 peer n2 replicate match 3 next 4`       a follower in the leader's eyes
+    `n1 refused n2 [words]`                     it has refused a message of n2 (whose reason contains the words)
+    `n1 impaired n2`                            it cannot serve n2
+    `n1 down`
+    `read n1 2 open|refused|answered [at 5]`    read number 2 of n1 (of its present boot or the last that had one)
+    `no leader`, `one leader [within 20 timeouts]`, `leader n2 within 20 timeouts`
+    `converged [within 3 timeouts]`             one leader; every voter and learner up has applied the same
+    `messages [kind] <= 12`                     sent since the last `count`
+    `under-way [kind] [n1->n2] 2`               messages on the network
+    ==========================================  =======================================================
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def check(self, words: tuple[str, ...]) -> None:
+        """Check the words of one line."""
+        match words:
+            case ("no", "leader"):
+                _hold(not self._leaders(), f"leaders: {self._leaders()}")
+            case ("one", "leader", *within):
+                self._eventually(within, self._one_leader, self._picture)
+            case ("leader", name, *within):
+                self._eventually(within, lambda: self._leaders() == [node(name)], self._picture)
+            case ("converged", *within):
+                self._eventually(within, self._converged, self._picture)
+            case ("read", name, number, *rest):
+                self._read(node(name), int(number), rest)
+            case ("messages", *rest):
+                self._messages(rest)
+            case ("under-way", *rest):
+                self._under_way(rest)
+            case (name, "down"):
+                _hold(self._cluster.servers[node(name)].core is None, f"{name} is up")
+            case (name, "log", *entries):
+                log = [entry_text(made) for made in self._written(name).entries]
+                _hold(log == entries, f"the log is {' '.join(log)}")
+            case (name, "disk", *rest):
+                self._disk(self._cluster.servers[node(name)].store.durable, rest)
+            case (name, "membership", text):
+                _hold(
+                    membership_text(self._status(name).membership) == text, f"{self._status(name).membership}"
+                )
+            case (name, "peer", *rest):
+                self._peer(self._status(name), rest)
+            case (name, "refused", sender, *rest):
+                self._refused(node(name), node(sender), " ".join(rest))
+            case (name, "impaired", peer):
+                found = [
+                    e for at, e in self._cluster.events if at == node(name) and isinstance(e, PeerImpaired)
+                ]
+                _hold(any(event.peer == node(peer) for event in found), f"impaired: {found}")
+            case (name, *rest):
+                self._node(self._status(name), rest)
+            case _:
+                raise ValueError("expect what?")
+
+    # -- one node
+
+    def _status(self, name: str) -> Status:
+        return self._cluster.core(node(name)).status()
+
+    def _written(self, name: str) -> Image:
+        return self._cluster.servers[node(name)].store.written
+
+    def _node(self, status: Status, words: list[str]) -> None:
+        last = EntryId(status.runs[-1].term, status.last)
+        while words:
+            match words:
+                case (("leader" | "follower" | "candidate" | "pre-candidate") as role, *words):
+                    _hold(status.role == role, f"it is a {status.role}")
+                case ("not", role, *words):
+                    _hold(status.role != role, f"it is a {status.role}")
+                case ("follows", name, *words):
+                    _hold(node_text(status.leader) == name, f"it follows {node_text(status.leader)}")
+                case ("vote", name, *words):
+                    _hold(node_text(status.vote) == name, f"its vote is {node_text(status.vote)}")
+                case ("last", text, *words):
+                    _hold(last == position(text), f"its log ends with {last}")
+                case (("term" | "committed" | "applied" | "durable" | "snapshot") as name, number, *words):
+                    value = getattr(status, name)
+                    _hold(value == int(number), f"its {name} is {value}")
+                case _:
+                    raise ValueError(f"cannot expect {' '.join(words)!r} of a node")
+
+    def _disk(self, image: Image, words: list[str]) -> None:
+        hard: HardState = image.hard_state
+        while words:
+            match words:
+                case ("term", number, *words):
+                    _hold(hard.term == int(number), f"its durable term is {hard.term}")
+                case ("vote", name, *words):
+                    _hold(node_text(hard.vote) == name, f"its durable vote is {node_text(hard.vote)}")
+                case ("last", text, *words):
+                    _hold(image.last == position(text), f"its durable log ends with {image.last}")
+                case _:
+                    raise ValueError(f"cannot expect {' '.join(words)!r} of a disk")
+
+    def _peer(self, status: Status, words: list[str]) -> None:
+        peer = next((peer for peer in status.peers if peer.id == node(words[0])), None)
+        assert peer is not None, (
+            f"n{status.node} is {status.role} and follows nobody's progress of {words[0]}"
+        )
+        words = words[1:]
+        while words:
+            match words:
+                case (("probe" | "replicate" | "snapshot") as mode, *words):
+                    _hold(peer.mode == mode, f"it is in {peer.mode}")
+                case ("match", number, *words):
+                    _hold(peer.match_index == int(number), f"match is {peer.match_index}")
+                case ("next", number, *words):
+                    _hold(peer.next_index == int(number), f"next is {peer.next_index}")
+                case _:
+                    raise ValueError(f"cannot expect {' '.join(words)!r} of a peer")
+
+    def _refused(self, at: NodeId, sender: NodeId, reason: str) -> None:
+        found = [
+            event for who, event in self._cluster.events if who == at and isinstance(event, MessageRefused)
+        ]
+        fits = any(event.sender == sender and reason in event.reason for event in found)
+        _hold(fits, f"refused: {[(event.sender, event.reason) for event in found]}")
+
+    # -- reads and messages
+
+    def _read(self, at: NodeId, number: int, words: list[str]) -> None:
+        outcome = self._outcome(at, number)
+        match words:
+            case ("open",):
+                _hold(outcome.open, f"the read is not open: {outcome}")
+            case ("refused",):
+                _hold(outcome.refused, f"the read is not refused: {outcome}")
+            case ("answered", *rest):
+                _hold(outcome.answered_at is not None, f"the read is not answered: {outcome}")
+                if rest:
+                    _hold(
+                        outcome.answered_at == int(rest[1]), f"the read is answered at {outcome.answered_at}"
+                    )
+            case _:
+                raise ValueError(f"cannot expect {' '.join(words)!r} of a read")
+
+    def _outcome(self, at: NodeId, number: int) -> Outcome:
+        ids: list[RequestId] = [id for id, outcome in self._cluster.outcomes.items() if outcome.node == at]
+        assert number <= len(ids), f"{node_text(at)} was asked {len(ids)} reads"
+        return self._cluster.outcomes[ids[number - 1]]
+
+    def _messages(self, words: list[str]) -> None:
+        counts = self._cluster.network.counts
+        total = sum(counts.values())
+        if words[0] in KINDS:
+            total, words = counts[KINDS[words[0]]], words[1:]
+        match words:
+            case ("<=", number):
+                _hold(total <= int(number), f"{total} messages were sent: {dict(counts)}")
+            case (">=", number):
+                _hold(total >= int(number), f"{total} messages were sent: {dict(counts)}")
+            case (number,):
+                _hold(total == int(number), f"{total} messages were sent: {dict(counts)}")
+            case _:
+                raise ValueError("write `expect messages [kind] <= 12`")
+
+    def _under_way(self, words: list[str]) -> None:
+        *which, number = words
+        found = [
+            message
+            for message in self._cluster.network.flights
+            if all(
+                word == f"n{message.sender}->n{message.to}" if "->" in word else type(message) is KINDS[word]
+                for word in which
+            )
+        ]
+        _hold(len(found) == int(number), f"under way: {found}")
+
+    # -- the whole cluster
+
+    def _leaders(self) -> list[NodeId]:
+        return [at for at in self._cluster.up if self._cluster.core(at).leads]
+
+    def _one_leader(self) -> bool:
+        """One leads at the highest term, and enough voters follow it."""
+        if len(self._leaders()) != 1:
+            return False
+        leader = self._leaders()[0]
+        quorum = self._cluster.core(leader).status().membership.quorum
+        cores = {at: self._cluster.core(at) for at in self._cluster.up}
+        return quorum.agrees(lambda at: at in cores and cores[at].leader == leader)
+
+    def _converged(self) -> bool:
+        if not self._one_leader():
+            return False
+        statuses = [self._cluster.core(at).status() for at in self._cluster.up]
+        ends = {(status.applied, status.committed, status.last, status.digest) for status in statuses}
+        return len(ends) == 1 and len({status.applied for status in statuses}) == 1
+
+    def _eventually(self, within: list[str], fact: Callable[[], bool], instead: Callable[[], str]) -> None:
+        timeouts = int(within[1]) if within else 0
+        start, timeout = self._cluster.now, self._cluster.settings.election_timeout
+        for _ in range(timeouts * 10):
+            if fact():
+                return
+            self._cluster.wait(timeout // 10)
+        _hold(fact(), f"not after {span_text(self._cluster.now - start)}: {instead()}")
+
+    def _picture(self) -> str:
+        statuses = [self._cluster.core(at).status() for at in self._cluster.up]
+        return "; ".join(
+            f"n{s.node}@{s.term} {s.role} last {s.last} committed {s.committed} applied {s.applied}"
+            for s in statuses
+        )
+
+
+def _hold(fact: bool, instead: str) -> None:
+    assert fact, instead
