@@ -114,18 +114,21 @@ class Log:
         self.durable = min(self.durable, last)
         self.last = EntryId(self._runs[-1].term, last)
 
-    def mark_durable(self, position: EntryId) -> bool:
-        """Storage has synced a write that ended with `position`; False when that entry has been replaced meanwhile.
+    def mark_durable(self, position: EntryId, *, rewritten_from: Index | None = None) -> bool:
+        """Storage has synced a write that ended with `position`; False when that makes nothing durable.
 
-        Same index and term mean the same entry, so a late completion of an overwritten batch matches nothing.
+        `rewritten_from` is the lowest index that a write still under way will replace: from there on the disk may yet
+        lose what this write has put down. The position alone cannot tell. An entry may be overwritten and come back
+        (2@1, then 2@2, then 2@1 again from a leader that never lost it); the first write's late completion then names
+        an entry of the log, while a crash before the third would leave 2@2, or nothing.
         """
-        if position.index <= self.durable or not self.matches(position):
+        end = position.index if rewritten_from is None else min(position.index, rewritten_from - 1)
+        if end <= self.durable or (end == position.index and not self.matches(position)):
             return False
-        for entry in self._window[
-            self.durable + 1 - self._window_first : position.index + 1 - self._window_first
-        ]:
+        start = self._window_first
+        for entry in self._window[self.durable + 1 - start : end + 1 - start]:
             self._undurable_bytes -= entry.size
-        self.durable = position.index
+        self.durable = end
         self._evict()
         return True
 

@@ -56,8 +56,8 @@ class Raft:
         )
         self._role: Role = Follower(self._state, None)
         self._shown = self._face()
-        self._writes: deque[Micros] = deque()
-        """When each write handed to storage and not yet completed was handed over."""
+        self._writes: deque[tuple[Micros, Index | None]] = deque()
+        """Of each write handed to storage and not yet completed: when it was, and its first entry's index."""
 
     # -- inputs
 
@@ -100,12 +100,19 @@ class Raft:
         self._at(now)
         assert self._writes, "storage reports a write that was never handed over"
         self._writes.popleft()
-        state.writing_since = self._writes[0] if self._writes else None
+        state.writing_since = self._writes[0][0] if self._writes else None
         if hard_state is not None:
             state.synced = hard_state
         if last is not None:
-            state.log.mark_durable(last)
+            state.log.mark_durable(last, rewritten_from=self._rewritten_from)
         self._change(self._role.synced())
+
+    @property
+    def _rewritten_from(self) -> Index | None:
+        """The lowest index that a write still under way, or not yet handed over, replaces or adds."""
+        firsts = [first for _, first in self._writes if first is not None]
+        firsts += [entry.index for entry in self._state.unwritten[:1]]
+        return min(firsts, default=None)
 
     def entries_loaded(
         self, peer: NodeId, first: Index, entries: tuple[Entry, ...] | Missing, now: Micros
@@ -162,8 +169,8 @@ class Raft:
             events=tuple(outbox.events),
         )
         if made.writes:
-            self._writes.append(state.now)
-            state.writing_since = self._writes[0]
+            self._writes.append((state.now, entries[0].index if entries else None))
+            state.writing_since = self._writes[0][0]
         return made
 
     def recent(self, first: Index, last: Index, max_bytes: int) -> tuple[Entry, ...] | None:
