@@ -1,0 +1,68 @@
+"""One node as a process of its own, on a disk of the tests' choice; ends when its standard input does.
+
+    python -m tests.real.serve DIRECTORY ADDRESS DISK
+
+DISK is local, volatile, unsynced or stalling. SIGUSR1 stalls a stalling disk, SIGUSR2 lets it go on.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import uvloop
+
+from raftlog.server import Address, ServeOptions, Server
+from raftlog.server.options import DiskFactory
+from raftlog.storage import Disk
+from raftlog.storage.local import LocalDisk
+from statemachines.kv import KeyValue
+from tests.real.disks import StallingDisk, UnsyncedDisk, VolatileDisk
+
+DISKS: Mapping[str, DiskFactory] = {
+    "local": LocalDisk,
+    "volatile": VolatileDisk,
+    "unsynced": UnsyncedDisk,
+    "stalling": StallingDisk,
+}
+
+
+def say(text: str, fields: Mapping[str, object]) -> None:
+    """An event, for whoever reads the log of a failed test."""
+    sys.stderr.write(f"{text} {dict(fields)}\n")
+    sys.stderr.flush()
+
+
+async def serve(directory: Path, address: Address, disk: DiskFactory) -> None:
+    """Until standard input ends."""
+    loop = asyncio.get_running_loop()
+
+    def open_disk(at: Path) -> Disk:
+        opened = disk(at)
+        if isinstance(opened, StallingDisk):
+            loop.add_signal_handler(signal.SIGUSR1, opened.stall)
+            loop.add_signal_handler(signal.SIGUSR2, opened.resume)
+        return opened
+
+    options = ServeOptions(
+        data_dir=directory,
+        listen=address,
+        machine=KeyValue,
+        disk_factory=open_disk,
+    )
+    ended = asyncio.Event()
+    loop.add_reader(sys.stdin.fileno(), ended.set)
+    async with Server(options, on_event=say):
+        await ended.wait()
+
+
+def main() -> None:
+    """See the module."""
+    directory, address, disk = sys.argv[1:]
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(Path(directory), Address.parse(address), DISKS[disk]))
+
+
+if __name__ == "__main__":
+    main()
