@@ -14,6 +14,8 @@ from raftlog.machine.calls import (
     OutOfOrder,
     SessionExpired,
     Skipped,
+    decode_result,
+    encode_call,
 )
 from raftlog.machine.check import CheckFailed, check_machine
 from raftlog.machine.contract import Context, StateMachine
@@ -43,6 +45,8 @@ __all__ = [
     "StateMachine",
     "check_machine",
     "command",
+    "decode_result",
+    "encode_call",
     "query",
 ]
 

@@ -1,13 +1,12 @@
 """The client's side of a machine: a typed call to bytes, and a result back to a value or an exception."""
 
-import re
 from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 
 from raftlog.machine.method import Method, QueryMethod
 from raftlog.machine.result import Kind, Refusal, Result
-from raftlog.machine.typed import Machine, machine_methods, name_argument
+from raftlog.machine.typed import Machine, machine_methods
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -115,8 +114,7 @@ def encode_json(machine: type[Machine], name: str, arguments: str) -> bytes:
     try:
         shape = call.decode_json(whole)
     except (ValueError, RecursionError) as error:
-        said = name_argument(re.sub(r" \(byte \d+\)", "", str(error)), call.names)
-        raise ArgumentsRefused(f"{call.where}({', '.join(call.names)}): {said}") from None
+        raise ArgumentsRefused(call.misfit(_parsed(whole), error)) from None
     return msgspec.msgpack.encode(shape)
 
 
@@ -149,6 +147,13 @@ def method_named(machine: type[Machine], name: str) -> Method[..., ..., Any]:
         if name in method.call.ids:
             return method
     raise ArgumentsRefused(f"{machine.name} has no method {name!r}; it has: {', '.join(methods) or 'none'}")
+
+
+def _parsed(text: str) -> list[object] | None:
+    try:
+        return msgspec.json.decode(text, type=list[object])
+    except (ValueError, RecursionError):
+        return None
 
 
 def _example(names: tuple[str, ...]) -> str:

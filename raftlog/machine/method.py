@@ -1,7 +1,8 @@
 """One command or query of a machine: a method of a class, and the encoding of its calls and results."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints, overload
 
@@ -153,6 +154,7 @@ class Call:
             _accept(self.where, parameter, hints)
         self.result_type = _result_type(self.where, function, hints)
         self.names = tuple(parameter.name for parameter in parameters)
+        self.required = sum(parameter.default is inspect.Parameter.empty for parameter in parameters)
         self.ids = (method.name, *method.aliases)
         if len(set(self.ids)) < len(self.ids):
             raise MachineRefused(f"{self.where} has the same name or alias twice: {', '.join(self.ids)}")
@@ -169,6 +171,17 @@ class Call:
         self.decode_result = msgspec.msgpack.Decoder(self.result_type).decode
         self.decode_error = error_decoder(method.errors, self.where)
         self.decode_json = msgspec.json.Decoder(type_of_any(self.shapes)).decode
+
+    def misfit(self, parts: Sequence[object] | None, error: Exception) -> str:
+        """Why a call did not decode, in the words of its author: `parts` is the whole array, where there is one."""
+        signature = f"{self.where}({', '.join(self.names)})"
+        given = len(parts) - 1 if parts else len(self.names)
+        if not self.required <= given <= len(self.names):
+            return f"{signature} got {given} argument{'s' if given != 1 else ''}"
+        said = re.sub(r" \(byte \d+\)", "", str(error))  # a count in bytes that the caller has never seen
+        for position, name in enumerate(self.names, 1):
+            said = said.replace(f"`$[{position}]", f"`{name}")
+        return f"{signature}: {said}"
 
     def encode(self, *args: Any, **kwargs: Any) -> bytes:
         """The body of a call.

@@ -133,8 +133,10 @@ class Reader:
     def _read(self) -> tuple[int, bytes]:
         head = self._take(_FRAME.size)
         kind, length = _FRAME.unpack(head)
-        if length > MAX_PART:
-            raise SnapshotRefused(f"the snapshot is damaged: a frame of {length} bytes")
+        if not HEAD <= kind <= END or length > MAX_PART:
+            raise SnapshotRefused(
+                f"the stream is damaged or no snapshot: a frame of kind {kind} and {length} bytes"
+            )
         payload = self._take(length)
         self._digest.update(head)
         self._digest.update(payload)

@@ -193,12 +193,20 @@ def _deeper(frames: int, decode: Callable[[bytes], object], body: bytes) -> None
         decode(body)
 
 
-def _wire_id(body: bytes) -> str | None:
+def _parts(body: bytes) -> list[object]:
+    """A call taken apart without knowing its method; empty if it is none."""
     try:
-        parts = msgspec.msgpack.decode(body, type=list[object])
+        return msgspec.msgpack.decode(body, type=list[object])
     except (ValueError, RecursionError):
-        return None
-    return parts[0] if parts and isinstance(parts[0], str) else None
+        return []
+
+
+def _wire_id(body: bytes) -> str | None:
+    match _parts(body):
+        case [str(wire_id), *_]:
+            return wire_id
+        case _:
+            return None
 
 
 def _explain(machine: str, what: str, table: _Table, body: bytes, error: ValueError) -> str:
@@ -207,14 +215,7 @@ def _explain(machine: str, what: str, table: _Table, body: bytes, error: ValueEr
     if call is None:
         known = ", ".join(table.calls) or "none"
         return f"{machine} has no {what} {wire_id!r}; it has: {known}"
-    return f"{call.where}({', '.join(call.names)}): {name_argument(str(error), call.names)}"
-
-
-def name_argument(sentence: str, names: tuple[str, ...]) -> str:
-    """Puts a parameter's name in the place of its position in a decoder's sentence: `$[1]` is the first argument."""
-    for position, name in enumerate(names, 1):
-        sentence = sentence.replace(f"`$[{position}]", f"`{name}")
-    return sentence
+    return call.misfit(_parts(body), error)
 
 
 def _refuse_doubles(cls: type[Machine], methods: Mapping[str, Method[..., ..., Any]]) -> None:
