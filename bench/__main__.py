@@ -24,6 +24,7 @@ T = TypeVar("T")
 YARDSTICK = "yardstick"
 _SYNCS = 500
 _QUICK_SYNCS = 100
+_WIDTH = 110
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -152,7 +153,7 @@ def main(
             if wants_json:
                 click.echo(as_json(report))
             else:
-                Console().print(tables(report))
+                _console().print(tables(report))
             if not report.rows:
                 sys.exit(1)
 
@@ -170,10 +171,15 @@ def _show_profiles(choice: Choice, directory: pathlib.Path, profiles: pathlib.Pa
     with Shown(len(choice.systems) * len(choice.workloads)) as shown:
         for done in watch(choice, directory, profiles):
             shown.step(done)
-    console = Console()
+    console = _console()
     for table in profile_tables(profiles):
         console.print(table)
     console.print(f"The profiles are in {profiles}: python -m pstats FILE reads them.")
+
+
+def _console() -> Console:
+    # Into a file or a pipe the tables keep their columns, whatever the terminal's width is said to be.
+    return Console() if sys.stdout.isatty() else Console(width=_WIDTH)
 
 
 def _default_place() -> pathlib.Path | None:

@@ -36,7 +36,7 @@ class Row(msgspec.Struct, frozen=True):
     p50_ms: Range
     p99_ms: Range
     cpu_us: dict[str, float]
-    """Processor time per command by process: medians, in microseconds."""
+    """Processor time per command, medians in microseconds: of the client, the leading node and the others in turn."""
     ratio: Range | None
     """Share of the yardstick's speed, made per round: of p50 for one caller, of the rate otherwise. None: no pair."""
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from bench.processes import cpu_seconds, run_quickly
+from bench.wire_client import WireClient
 from bench.workload import Measure, Span, Target, Window, Workload, run
 from bench.yardstick_client import YardstickClient
 
@@ -64,9 +65,8 @@ async def connect(system: str, addresses: Sequence[str]) -> Target:
     match system:
         case "yardstick":
             target: Target = YardstickClient(addresses[0])
-        case "raftlog":
-            # Imported when asked for: the yardstick runs without it.
-            raise ValueError("raftlog has no client yet")
+        case "wire":
+            target = WireClient(addresses[0])
         case _:
             raise ValueError(f"there is no system '{system}' to measure")
     await target.put("bench/first", b"")

@@ -54,10 +54,10 @@ class Child:
         while not text.endswith(b"\n"):
             ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, until - time.monotonic()))
             if not ready:
-                raise ChildFailed(f"{self.name} was silent for {seconds:.0f} s{self._last_words()}")
+                raise ChildFailed(f"{self.name} was silent for {seconds:.0f} s{self.last_words()}")
             byte = os.read(self._process.stdout.fileno(), 1)
             if not byte:
-                raise ChildFailed(f"{self.name} ended before its time{self._last_words()}")
+                raise ChildFailed(f"{self.name} ended before its time{self.last_words()}")
             text += byte
         return text.decode().rstrip("\n")
 
@@ -106,7 +106,8 @@ class Child:
         if self._process.poll() is None:
             self.kill()
 
-    def _last_words(self) -> str:
+    def last_words(self) -> str:
+        """The end of what it wrote to standard error, as the end of a sentence; empty when it wrote nothing."""
         words = self._errors.read_text(errors="replace").strip()
         return f"; the end of {self._errors}:\n{words[-2000:]}" if words else ""
 

@@ -15,7 +15,7 @@ MEANING = (
     "sequential: one caller that awaits each write before the next. N callers: as many such tasks at once, in "
     "one client. bulk T x B: T tasks, each awaiting calls of B writes. A write is 128 bytes, durable on a majority "
     "of three nodes (one fdatasync per batch) and applied before it is answered. Nodes and load share this machine. "
-    "Figures are medians of the rounds (least to most). Share: the part of the yardstick's speed that is reached, "
+    "Figures are medians of the rounds. Share (least..most): the part of the yardstick's speed that is reached, "
     "paired by round; of p50 for the sequential row, of commands/s elsewhere. The yardstick is a bare pipeline "
     "without Raft."
 )
@@ -76,16 +76,17 @@ def floor_table(costs: Iterable[Cost]) -> Table:
 
 def speed_table(rows: Sequence[Row]) -> Table:
     """Rates, latencies and shares."""
-    columns = ("commands/s", "p50 ms", "p99 ms", "share of the yardstick")
+    columns = ("commands/s", "least..most", "p50 ms", "p99 ms", "share")
     table = Table("load", "system", *map(_right, columns), title="Speed", title_justify="left")
     for row in rows:
         table.add_row(
             row.workload,
             row.system,
-            _range(row.rate, "{:,.0f}"),
-            _range(row.p50_ms, "{:.2f}"),
-            _range(row.p99_ms, "{:.2f}"),
-            _range(row.ratio, "{:.2f}") if row.ratio else "",
+            f"{row.rate.median:,.0f}",
+            f"{row.rate.least:,.0f}..{row.rate.most:,.0f}",
+            f"{row.p50_ms.median:.2f}",
+            f"{row.p99_ms.median:.2f}",
+            _share(row.ratio),
             end_section=row is _last_of(rows, row.workload),
         )
     return table
@@ -94,24 +95,22 @@ def speed_table(rows: Sequence[Row]) -> Table:
 def cpu_table(rows: Sequence[Row]) -> Table:
     """Where processor time goes: what bounds the rate when nodes and load share few cores."""
     title = "Processor time per command, microseconds"
-    columns = ("sum", "client", "of the nodes")
+    columns = ("sum", "client", "leader", "followers")
     table = Table("load", "system", *map(_right, columns), title=title, title_justify="left")
     for row in rows:
-        nodes = ", ".join(f"{name} {used:.1f}" for name, used in row.cpu_us.items() if name != "client")
-        client = row.cpu_us.get("client", 0.0)
-        table.add_row(row.workload, row.system, f"{sum(row.cpu_us.values()):.1f}", f"{client:.1f}", nodes)
+        client, leader, *followers = row.cpu_us.values()
+        each = (sum(row.cpu_us.values()), client, leader, *followers)
+        cells = [f"{used:,.1f}" for used in each]
+        table.add_row(row.workload, row.system, *cells[:3], " + ".join(cells[3:]))
     return table
 
 
 def _right(name: str) -> Column:
-    return Column(name, justify="right")
+    return Column(name, justify="right", no_wrap=True)
 
 
-def _range(values: Range, form: str) -> str:
-    median = form.format(values.median)
-    if values.least == values.most:
-        return median
-    return f"{median} ({form.format(values.least)} to {form.format(values.most)})"
+def _share(ratio: Range | None) -> str:
+    return f"{ratio.median:.2f} ({ratio.least:.2f}..{ratio.most:.2f})" if ratio else ""
 
 
 def _micros(micros: float) -> str:

@@ -63,7 +63,7 @@ def test_the_report_shows_every_row_and_what_is_missing() -> None:
     )
     shown = io.StringIO()
     Console(file=shown, width=160).print(tables(report))
-    for text in ("64 callers", "0.60 (0.50 to 0.70)", "a sync", "tmpfs keeps nothing", "the third could not"):
+    for text in ("64 callers", "0.60 (0.50..0.70)", "a sync", "tmpfs keeps nothing", "the third could not"):
         assert text in shown.getvalue()
     assert msgspec.json.decode(as_json(report), type=Report) == report
 
