@@ -15,7 +15,7 @@ def test_all_queues_of_a_node_of_three_stay_under_a_stated_sum() -> None:
     group = Limits().total(Settings(), peers=peers)
     wire = peers * sum(transport.queue_bytes(lane) for lane in Lane)
     clients = 4 * (service.inflight_bytes + 2 * service.frame_bytes)
-    assert group <= 112 * MEBI, "documented in docs/operations.md: raise it there too"
+    assert group <= 112 * MEBI, "stated in ARCHITECTURE.md, limits: raise it there too"
     assert wire <= 48 * MEBI
     assert clients <= 4 * 24 * MEBI
 

@@ -9,9 +9,11 @@ from raftlog.core.membership import Member, Membership
 from raftlog.core.settings import Settings
 from raftlog.machine.contract import StateMachine
 from raftlog.node import Node
+from raftlog.service import Service
 from raftlog.storage import Identity, Wal
 from raftlog.testing.clock import SimClock
 from raftlog.testing.disk import SimDisk
+from raftlog.testing.link import SimLinkServer
 from raftlog.testing.loop import SimLoop
 from raftlog.testing.network import SimNetwork, Weather
 from raftlog.testing.transport import SimTransport
@@ -67,7 +69,7 @@ class Host:
             self.disk, identity=Identity(self.id, CLUSTER), segment_size=SEGMENT, entropy=world.clock.entropy
         )
         transport = SimTransport(world.network, WireIdentity(self.id, CLUSTER, boot), f"{self.name}:1")
-        async with Node(
+        node = Node(
             identity=Identity(self.id, CLUSTER),
             boot=boot,
             wal=wal,
@@ -76,11 +78,19 @@ class Host:
             machines={META_GROUP: world.machine},
             settings=world.settings,
             on_event=lambda text, fields: world.note(self.name, text, fields),
-        ) as node:
+        )
+        service = Service(node)
+        async with (
+            node,
+            SimLinkServer(
+                world.network, f"{self.name}:2", lambda link, peer: service.serve_link(link)
+            ) as links,
+        ):
             self.node = node
             self._up.set()
-            await world.serve(self, node)
             await self._stop.wait()
+            await node.drain(1.0)
+            await links.close(1.0)
 
     async def crash(self) -> None:
         """Lose power: what was not synced is kept or lost by chance, nobody is told anything."""
@@ -138,9 +148,6 @@ class World:
         for host in self.hosts:
             await host.bootstrap(membership)
             await host.start()
-
-    async def serve(self, host: Host, node: Node) -> None:
-        """Let clients reach the node."""
 
     async def stop(self) -> None:
         """Stop every node in good order."""
