@@ -1,6 +1,5 @@
 """The load generator: a process that asks one system for everything in a plan and writes one line per measure."""
 
-import cProfile
 import os
 import sys
 from collections.abc import Sequence
@@ -8,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from bench.processes import cpu_seconds, run_quickly
+from bench.profiled import profiled
 from bench.wire_client import WireClient
 from bench.workload import Measure, Span, Target, Window, Workload, run
 from bench.yardstick_client import YardstickClient
@@ -92,9 +92,8 @@ def main() -> None:
     if plan.profile is None:
         run_quickly(perform(plan))
         return
-    with cProfile.Profile() as profile:
+    with profiled(plan.profile):
         run_quickly(perform(plan))
-    profile.dump_stats(plan.profile)
 
 
 if __name__ == "__main__":

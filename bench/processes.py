@@ -114,8 +114,8 @@ class Child:
 
 def python(module: str, *arguments: str, profile: pathlib.Path | None = None) -> list[str]:
     """The command that runs a module with this interpreter, its main thread under cProfile when `profile` is a file."""
-    watched = ["-m", "cProfile", "-o", str(profile)] if profile else []
-    return [sys.executable, *watched, "-m", module, *arguments]
+    watched = ["-m", "bench.profiled", str(profile)] if profile else ["-m"]
+    return [sys.executable, *watched, module, *arguments]
 
 
 def cpu_seconds(pid: int) -> float:
