@@ -141,7 +141,7 @@ class Receiver:
         try:
             await context.write(encode_welcome(verdict))
             await self._unpack(arrival, context)
-            return None
+            return arrival.ended
         except asyncio.CancelledError:
             if arrival.ended is None:
                 raise  # the sender is gone
@@ -164,7 +164,8 @@ class Receiver:
     async def _unpack(self, arrival: Arrival, context: Context) -> None:
         hello, inbox = arrival.hello, self.inbox
         assert inbox is not None, "frames arrived before `bind`"
-        while (packet := await _read(context)) is not None:
+        # `ended` is looked at because gRPC now and then swallows the cancellation that came with it.
+        while (packet := await _read(context)) is not None and arrival.ended is None:
             frames = decode_packet(packet)
             if isinstance(frames, Hello):
                 raise BadFrame(f"node {hello.sender:x} said hello twice on one stream")
@@ -173,7 +174,8 @@ class Receiver:
                 if self.door.confirm(hello):
                     self.review()
             for frame in frames:
-                inbox.receive(hello.sender, hello.lane, frame)
+                if arrival.ended is None:  # what the inbox does with one frame may end the stream
+                    inbox.receive(hello.sender, hello.lane, frame)
 
     def _goodbye(self) -> tuple[grpc.StatusCode, str]:
         return grpc.StatusCode.UNAVAILABLE, f"node {self.door.identity.node:x} is closing"

@@ -9,7 +9,7 @@ from raftlog.transport.backoff import Backoff
 from raftlog.transport.codec import decode_welcome, encode_hello, encode_packet
 from raftlog.transport.events import Reporter
 from raftlog.transport.frames import BadFrame
-from raftlog.transport.grpc_errors import GRPC_FAILURES, why
+from raftlog.transport.grpc_errors import GRPC_FAILURES, keep_cancellation, why
 from raftlog.transport.grpc_options import open_channel
 from raftlog.transport.handshake import Doorkeeper, accept_welcome
 from raftlog.transport.limits import Limits
@@ -67,6 +67,7 @@ class Sender:
         try:
             while True:
                 await self._attempt(channel)
+                keep_cancellation()
                 await asyncio.sleep(self._backoff.next())
         finally:
             await channel.close()
@@ -103,15 +104,17 @@ class Sender:
             raise StreamLost(f"who answers at {self._address} is no node of this protocol: {bad}") from None
         if refused is not None:
             raise StreamLost(refused.reason)
+        keep_cancellation()
         self._backoff.reset()
-        self._tell(f"connected to node {self._peer:x} at {self._address}")
-
-    async def _feed(self, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
         self.outbox.open()
         # Runs also when the stream ends while nothing is being written: the next `send` must learn of it.
         call.add_done_callback(lambda _: self.outbox.close())
+        self._tell(f"connected to node {self._peer:x} at {self._address}")
+
+    async def _feed(self, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
         try:
             while True:
+                keep_cancellation()
                 frames = await self.outbox.take(self._limits.packet_bytes)
                 # Not a time to wait for an answer: a write waits only while the peer's buffers are full.
                 async with asyncio.timeout(self._limits.stall_timeout):
