@@ -17,8 +17,9 @@ from raftlog.server import Address, ServeOptions, Server
 from raftlog.server.options import DiskFactory
 from raftlog.storage import Disk
 from raftlog.storage.local import LocalDisk
+from raftlog.testing.volatile import UnsyncedDisk, VolatileDisk
 from statemachines.kv import KeyValue
-from tests.real.disks import StallingDisk, UnsyncedDisk, VolatileDisk
+from tests.real.disks import StallingDisk
 
 DISKS: Mapping[str, DiskFactory] = {
     "local": LocalDisk,
