@@ -309,7 +309,10 @@ class Applier:
             return NO_MACHINE
         asked: StateMachine = self._sessions if machine == SESSIONS else self._machine
         try:
-            return asked.query(body)
+            result = asked.query(body)
+            if result.kind is Kind.BAD_COMMAND:  # nothing of a query is replicated: it may be told why
+                return self._check(machine, asked.version, body, is_query=True) or result
+            return result
         except Exception as error:  # noqa: BLE001 - a query that breaks is the asker's answer, not the node's end
             self._on_fault(Faulted(self._applied.index, None, asked.method_of(body), error))
             return FAULT

@@ -75,6 +75,11 @@ def is_query(method: Method[..., P, R]) -> bool:
     return isinstance(method, QueryMethod)
 
 
+def version_of(method: Method[..., P, R]) -> int:
+    """The `machine_version` to send with calls of it: that of the class which defines it."""
+    return method.call.version
+
+
 def decode_result(method: Method[..., P, R], result: Result) -> R:
     """What the call returned.
 

@@ -8,7 +8,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
 import msgspec
 
-from raftlog.machine.contract import Context
+from raftlog.machine.contract import Context, StateMachine
 from raftlog.machine.errors import MachineError, error_decoder, type_of_any
 from raftlog.machine.wire import MachineRefused, objection, skips_unknown
 
@@ -138,8 +138,10 @@ def query(
 class Call:
     """The encoding of one method's calls: an array of the wire id and the arguments in the order of declaration."""
 
-    def __init__(self, owner: type, method: Method[..., ..., Any]) -> None:
+    def __init__(self, owner: type[StateMachine], method: Method[..., ..., Any]) -> None:
         self.where = f"{owner.__name__}.{method.name}"
+        self.version: int = owner.version
+        """The version of the vocabulary that this form of the call belongs to."""
         function = method.function
         parameters = list(inspect.signature(function).parameters.values())[1:]
         hints = _hints(owner, function, self.where)

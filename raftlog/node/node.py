@@ -155,9 +155,9 @@ class Node:
         """Whether this node has the group."""
         return group in self._replicas
 
-    def check(self, group: GroupId, machine: int, body: bytes) -> Result | None:
+    def check(self, group: GroupId, command: Command) -> Result | None:
         """The refusal of a command that can never succeed."""
-        return self._replicas[group].applying.applier.check(Command(0, 0, 0, machine, 0, body))
+        return self._replicas[group].applying.applier.check(command)
 
     def submit(self, group: GroupId, commands: Sequence[Command], done: Done) -> None:
         """Propose, or forward, the commands as one batch; `done` gets one result per command, once."""

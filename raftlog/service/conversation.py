@@ -173,7 +173,7 @@ class Conversation:
         else:
             refused = {}
         for position, command in enumerate(commands):
-            if (found := check(group, command.machine, command.body)) is not None:
+            if (found := check(group, command)) is not None:
                 # Nothing was proposed, so it is the node that refuses, not the log: an earlier try may have happened.
                 refused.setdefault(position, Result(Kind.FAILED, found.body))
         return refused

@@ -21,7 +21,7 @@ class Requests(Protocol):
         """Whether this node has the group. The other methods are asked about such groups only."""
         ...
 
-    def check(self, group: GroupId, machine: int, body: bytes) -> Result | None:
+    def check(self, group: GroupId, command: Command) -> Result | None:
         """The refusal of a command that can never succeed, or None. Asked once per command, before it is proposed."""
         ...
 

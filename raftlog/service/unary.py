@@ -59,7 +59,8 @@ async def answer_call(
     if len(body) > limits.command_bytes:
         size, limit = len(body), limits.command_bytes
         raise CallRefused(Code.INVALID_ARGUMENT, f"{size} bytes are over the limit of {limit} for one call")
-    result = await (_ask(requests, asked, body) if query else _execute(requests, asked, body))
+    version = machine.version if machine is not None and asked.method else 1
+    result = await (_ask(requests, asked, body) if query else _execute(requests, asked, version, body))
     if len(result.body) > limits.frame_bytes:
         kind = Kind.FAILED if query else Kind.UNKNOWN
         result = too_large(kind, len(result.body), limits.frame_bytes)
@@ -95,9 +96,11 @@ def _body(machine: type[Machine] | None, asked: pb.CallRequest) -> tuple[bool, b
         raise CallRefused(Code.INVALID_ARGUMENT, str(error)) from None
 
 
-async def _execute(requests: Requests, asked: pb.CallRequest, body: bytes) -> Result:
+async def _execute(requests: Requests, asked: pb.CallRequest, version: int, body: bytes) -> Result:
     group = GroupId(asked.group)
-    refused = requests.check(group, _USER_MACHINE, body)
+    below = min(asked.answered_below, asked.sequence)
+    command = Command(asked.client_id, asked.sequence, below, _USER_MACHINE, version, body)
+    refused = requests.check(group, command)
     if refused is not None:
         return Result(Kind.FAILED, refused.body)
     answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
@@ -106,8 +109,6 @@ async def _execute(requests: Requests, asked: pb.CallRequest, body: bytes) -> Re
         if not answer.done():
             answer.set_result(results[0])
 
-    below = min(asked.answered_below, asked.sequence)
-    command = Command(asked.client_id, asked.sequence, below, _USER_MACHINE, 1, body)
     requests.submit(group, [command], done)
     return await answer
 

@@ -245,7 +245,9 @@ def test_a_query_that_breaks_is_a_fault_and_stops_nothing() -> None:
     log, applier = Log(), Applier(Till, on_fault=seen.append)
     assert applier.query(encode_call(Till.broken)) == FAULT
     assert (seen[0].ordinal, seen[0].method) == (None, "Till.broken")
-    assert applier.query(b"\xc1") == NOT_FITTING
+    misfit = applier.query(b"\x92\xa4read\x01")
+    assert misfit.kind is Kind.BAD_COMMAND
+    assert b"Till.read() got 1 argument" in misfit.body
     assert applier.query(b"", machine=9) == NO_MACHINE
     assert applier.stopped is None
     applier.apply(log.entry(loose(ADD)))

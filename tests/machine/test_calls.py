@@ -19,7 +19,9 @@ from raftlog.machine.calls import (
     encode_json,
     method_named,
     result_json,
+    version_of,
 )
+from raftlog.machine.method import command
 from raftlog.machine.result import Kind, Result, refusal
 from raftlog.machine.sessions import Sessions
 from statemachines.counter import Counter
@@ -119,6 +121,17 @@ def test_results_as_json() -> None:
     assert result_json(KeyValue, "set_if_version", mismatch) == '{"error":"Mismatch","version":4}'
     with pytest.raises(Mismatch):
         decode_result(KeyValue.set_if_version, mismatch)
+
+
+def test_a_call_carries_the_version_of_the_class_that_defines_it() -> None:
+    class Grown(Counter):
+        version = 3
+
+        @command
+        def double(self) -> int:
+            return self.add(self.value)
+
+    assert (version_of(Grown.double), version_of(Grown.add), version_of(Counter.add)) == (3, 1, 1)
 
 
 def test_methods_are_found_by_name() -> None:

@@ -41,8 +41,8 @@ class Node:
     def serves(self, group: GroupId) -> bool:
         return group in (0, 5)
 
-    def check(self, group: GroupId, machine: int, body: bytes) -> Result | None:
-        return refusal(Kind.BAD_COMMAND, "it is bad") if body == b"bad" else None
+    def check(self, group: GroupId, command: Command) -> Result | None:
+        return refusal(Kind.BAD_COMMAND, "it is bad") if command.body == b"bad" else None
 
     def submit(
         self, group: GroupId, commands: Sequence[Command], done: Callable[[Sequence[Result]], None]
