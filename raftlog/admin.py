@@ -15,6 +15,10 @@ from raftlog.transport.grpc_options import open_channel
 from raftlog.transport.limits import Limits
 from raftlog.transport.tls import TlsFiles
 
+StatusReply = pb.StatusReply
+GroupStatus = pb.GroupStatus
+Member = pb.Member
+
 _TIMEOUT = 3.0
 
 
@@ -46,7 +50,7 @@ class Operator:
         for channel in self._channels.values():
             await channel.close()
 
-    async def status(self, address: str, *, timeout: float = _TIMEOUT) -> pb.StatusReply:
+    async def status(self, address: str, *, timeout: float = _TIMEOUT) -> StatusReply:
         """Who the node is and how it sees its groups.
 
         Raises:
@@ -58,10 +62,10 @@ class Operator:
 
     async def statuses(
         self, addresses: Iterable[str], *, timeout: float = _TIMEOUT
-    ) -> dict[str, pb.StatusReply | Unreachable | Refused]:
+    ) -> dict[str, StatusReply | Unreachable | Refused]:
         """The same of many nodes at once, in the order given; who does not answer is a value here."""
 
-        async def one(address: str) -> pb.StatusReply | Unreachable | Refused:
+        async def one(address: str) -> StatusReply | Unreachable | Refused:
             try:
                 return await self.status(address, timeout=timeout)
             except (Unreachable, Refused) as error:
@@ -72,7 +76,7 @@ class Operator:
             answers = [tasks.create_task(one(address)) for address in asked]
         return {address: answer.result() for address, answer in zip(asked, answers, strict=True)}
 
-    async def initialise(self, address: str, cluster: ClusterId, voters: Sequence[pb.Member]) -> None:
+    async def initialise(self, address: str, cluster: ClusterId, voters: Sequence[Member]) -> None:
         """Have a waiting node write the bootstrap record. The same record again is answered alike.
 
         Raises:
@@ -86,7 +90,9 @@ class Operator:
         channel = self._channels.get(address)
         if channel is None:
             channel = self._channels[address] = open_channel(address, self._tls, Limits())
-        ask: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/raftlog.pb.Admin/{method}")
+        ask: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+            f"/raftlog.pb.Admin/{method}"
+        )
         call = ask(request, timeout=timeout)
         try:
             return await call

@@ -9,9 +9,8 @@ A waiting node that the record does not name was wiped, or was never meant: noth
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from raftlog.admin import Operator, Refused, Unreachable
+from raftlog.admin import Member, Operator, Refused, StatusReply, Unreachable
 from raftlog.core.ids import ClusterId
-from raftlog.pb import admin_pb2 as pb
 
 
 class CannotInitialise(Exception):
@@ -30,13 +29,13 @@ class Plan:
     """
 
     cluster: ClusterId
-    voters: tuple[pb.Member, ...]
+    voters: tuple[Member, ...]
     waiting: tuple[str, ...]
     done: tuple[str, ...]
     """Addresses of nodes that have this record already."""
 
 
-def plan(nodes: Mapping[str, pb.StatusReply], cluster: ClusterId) -> Plan:
+def plan(nodes: Mapping[str, StatusReply], cluster: ClusterId) -> Plan:
     """What to write where. `cluster` is the new cluster's id, unless one of the nodes has been told of another.
 
     Raises:
@@ -71,7 +70,7 @@ async def carry_out(plan: Plan, operator: Operator) -> None:
             ) from None
 
 
-async def ask_all(operator: Operator, addresses: Sequence[str]) -> dict[str, pb.StatusReply]:
+async def ask_all(operator: Operator, addresses: Sequence[str]) -> dict[str, StatusReply]:
     """The status of every node.
 
     Raises:
@@ -80,26 +79,32 @@ async def ask_all(operator: Operator, addresses: Sequence[str]) -> dict[str, pb.
     answers = await operator.statuses(addresses)
     silent = [str(answer) for answer in answers.values() if isinstance(answer, Unreachable | Refused)]
     if silent:
-        raise CannotInitialise(f"{'; '.join(silent)}. Every node of the new cluster must answer; nothing was changed")
-    return {address: answer for address, answer in answers.items() if isinstance(answer, pb.StatusReply)}
+        raise CannotInitialise(
+            f"{'; '.join(silent)}. Every node of the new cluster must answer; nothing was changed"
+        )
+    return {address: answer for address, answer in answers.items() if isinstance(answer, StatusReply)}
 
 
-def _refuse_twins(nodes: Mapping[str, pb.StatusReply]) -> None:
+def _refuse_twins(nodes: Mapping[str, StatusReply]) -> None:
     seen: dict[int, str] = {}
     names: dict[str, str] = {}
     for address, node in nodes.items():
         if (other := seen.setdefault(node.node_id, address)) != address:
             raise CannotInitialise(f"{other} and {address} are the same node: name each node once")
         if (other := names.setdefault(node.name, address)) != address:
-            raise CannotInitialise(f"{other} and {address} are both called {node.name!r}: give each its own --name")
+            raise CannotInitialise(
+                f"{other} and {address} are both called {node.name!r}: give each its own --name"
+            )
 
 
-def _record_of(done: Mapping[str, pb.StatusReply]) -> list[pb.Member]:
+def _record_of(done: Mapping[str, StatusReply]) -> list[Member]:
     """The voters that the initialised nodes agree on."""
     clusters = {node.cluster_id: address for address, node in done.items()}
     if len(clusters) > 1:
         listed = ", ".join(f"{address} to {cluster:016x}" for cluster, address in clusters.items())
-        raise CannotInitialise(f"these nodes belong to different clusters already: {listed}; nothing was changed")
+        raise CannotInitialise(
+            f"these nodes belong to different clusters already: {listed}; nothing was changed"
+        )
     address, node = next(iter(done.items()))
     group = next((group for group in node.groups if group.group == 0), None)
     if group is None:
@@ -113,11 +118,15 @@ def _record_of(done: Mapping[str, pb.StatusReply]) -> list[pb.Member]:
 
 
 def _refuse_strangers(
-    nodes: Mapping[str, pb.StatusReply], voters: Sequence[pb.Member], done: Mapping[str, pb.StatusReply]
+    nodes: Mapping[str, StatusReply], voters: Sequence[Member], done: Mapping[str, StatusReply]
 ) -> None:
     known = {member.id for member in voters}
     cluster = next(iter(done.values())).cluster_id
-    strangers = [f"{address} (node {node.node_id:016x})" for address, node in nodes.items() if node.node_id not in known]
+    strangers = [
+        f"{address} (node {node.node_id:016x})"
+        for address, node in nodes.items()
+        if node.node_id not in known
+    ]
     if strangers:
         raise CannotInitialise(
             f"{', '.join(done)} belongs to cluster {cluster:016x} already, which does not name "
@@ -125,7 +134,7 @@ def _refuse_strangers(
         )
 
 
-def _member(node: pb.StatusReply) -> pb.Member:
-    return pb.Member(
+def _member(node: StatusReply) -> Member:
+    return Member(
         id=node.node_id, name=node.name, peer_address=node.peer_address, client_address=node.client_address
     )

@@ -1,4 +1,4 @@
-"""The `raftlog` command. Start with `app` for its frame, `exits` for what its exit codes mean; docs/cli.md shows its use."""
+"""The `raftlog` command. Start with `app` for its frame, `exits` for its exit codes; docs/cli.md shows its use."""
 
 from raftlog.cli.app import main
 

@@ -118,7 +118,9 @@ def _load(plugin: EntryPoint) -> click.Command:
     try:
         command: Any = plugin.load()
     except Exception as error:
-        raise click.ClickException(f"the command {plugin.name!r} of {plugin.value} cannot be loaded: {error}") from error
+        raise click.ClickException(
+            f"the command {plugin.name!r} of {plugin.value} cannot be loaded: {error}"
+        ) from error
     if not isinstance(command, click.Command):
         raise click.ClickException(f"{plugin.value} is no click command")
     return command

@@ -8,7 +8,7 @@ import click
 from raftlog.admin import Operator
 from raftlog.bootstrap import Plan, ask_all, carry_out, plan
 from raftlog.cli.output import json_option, print_json
-from raftlog.cli.serve import ADDRESS
+from raftlog.cli.targets import ADDRESS
 from raftlog.cli.tls import tls_files, tls_options
 from raftlog.clock import SystemClock
 from raftlog.core.ids import ClusterId
@@ -54,7 +54,9 @@ def _in_words(done: Plan) -> str:
     if not done.waiting:
         return f"cluster {done.cluster:016x} of {members} is initialised already; nothing was changed"
     if done.done:
-        return f"completed cluster {done.cluster:016x} of {members}: {', '.join(done.waiting)} had been left out"
+        return (
+            f"completed cluster {done.cluster:016x} of {members}: {', '.join(done.waiting)} had been left out"
+        )
     return f"initialised cluster {done.cluster:016x} of {members}"
 
 

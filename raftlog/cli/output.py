@@ -1,4 +1,4 @@
-"""What commands print: JSON when asked, else words and tables; results on standard output, all else on standard error."""
+"""What commands print: results on standard output, as JSON when asked; all else on standard error."""
 
 from typing import Any, TypeVar
 
@@ -9,6 +9,8 @@ from rich.console import Console
 from raftlog.cli.app import Invocation
 
 F = TypeVar("F")
+
+_TABLE_WIDTH = 116
 
 
 def json_option(function: F) -> F:
@@ -31,8 +33,10 @@ def print_json(value: object) -> None:
 
 
 def words() -> Console:
-    """Where results for people go."""
-    return Console(highlight=False, soft_wrap=True)
+    """Where results for people go. A table may be wider than the terminal: cut numbers are worse than folded lines."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.width = max(console.width, _TABLE_WIDTH)
+    return console
 
 
 def asides() -> Console:

@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from raftlog.cli.exits import CommandFailed
+from raftlog.cli.targets import ADDRESS
 from raftlog.cli.tls import tls_files, tls_options
 from raftlog.cli.toml import config_option
 from raftlog.core.settings import Settings
 from raftlog.server import (
     Address,
-    BadAddress,
     BadMachine,
     BadOptions,
     CannotServe,
@@ -28,21 +28,6 @@ from raftlog.storage import LocalDisk
 DEFAULT_MACHINE = "statemachines.kv:KeyValue"
 
 
-class _AddressType(click.ParamType[Address]):
-    name = "host:port"
-
-    def convert(
-        self, value: str | Address, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Address:
-        try:
-            return value if isinstance(value, Address) else Address.parse(value)
-        except BadAddress as error:
-            self.fail(str(error), param, ctx)
-
-
-ADDRESS = _AddressType()
-
-
 @click.command("serve")
 @click.option(
     "--config",
@@ -52,16 +37,36 @@ ADDRESS = _AddressType()
     callback=config_option,
     help="TOML file with the names of these flags; flags override it.",
 )
-@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), required=True, help="The node's own.")
-@click.option("--listen", type=ADDRESS, default="127.0.0.1:7001", show_default=True, help="Port 0: a free one.")
+@click.option(
+    "--data-dir", type=click.Path(file_okay=False, path_type=Path), required=True, help="The node's own."
+)
+@click.option(
+    "--listen", type=ADDRESS, default="127.0.0.1:7001", show_default=True, help="Port 0: a free one."
+)
 @click.option("--advertise", type=ADDRESS, help="Where others reach this node, if not at --listen.")
 @click.option("--name", default="", help="For people; the data directory's name if not given.")
-@click.option("--machine", default=DEFAULT_MACHINE, show_default=True, help="The state machine, as module:Class.")
+@click.option(
+    "--machine", default=DEFAULT_MACHINE, show_default=True, help="The state machine, as module:Class."
+)
 @tls_options(server=True)
 @click.option("--insecure", is_flag=True, help="Listen beyond loopback without TLS.")
-@click.option("--election-timeout", type=click.IntRange(10, 600_000), default=1000, show_default=True, help="Milliseconds.")
-@click.option("--heartbeat", type=click.IntRange(1, 200_000), default=100, show_default=True, help="Milliseconds.")
-@click.option("--drain", type=click.FloatRange(0, 600), default=5.0, show_default=True, help="Seconds a stop waits.")
+@click.option(
+    "--election-timeout",
+    type=click.IntRange(10, 600_000),
+    default=1000,
+    show_default=True,
+    help="Milliseconds without a leader until a node campaigns, at least.",
+)
+@click.option(
+    "--heartbeat",
+    type=click.IntRange(1, 200_000),
+    default=100,
+    show_default=True,
+    help="Milliseconds between a leader's signs of life.",
+)
+@click.option(
+    "--drain", type=click.FloatRange(0, 600), default=5.0, show_default=True, help="Seconds a stop waits."
+)
 @click.option("--log-json", is_flag=True, help="Write the log as JSON lines.")
 @click.option("--parent-fd", type=click.IntRange(0), hidden=True, help="Stop when this pipe closes.")
 @click.option("--disk-factory", hidden=True, help="module:callable that opens the data directory; for tests.")

@@ -56,7 +56,9 @@ class Address:
 def why_not_bound(address: Address) -> str:
     """What the operating system says about listening at `address`, after something else failed to without a reason."""
     try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
     except OSError as error:
         return f"the host is unknown ({error.strerror})"
     family, kind, protocol, _, where = found[0]

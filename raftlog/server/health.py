@@ -23,23 +23,26 @@ _Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
 class Health:
-    """Knows a fixed set of services by full name; "" is the process as a whole."""
+    """Knows a fixed set of services by full name; "" is the process as a whole.
+
+    Invariant: once `closed`, nothing is serving.
+    """
 
     def __init__(self, services: Iterable[str]) -> None:
-        self._serving = {service: False for service in services}
+        self._serving = dict[str, bool].fromkeys(services, False)
         self._changed = asyncio.Event()
-        self._closed = False
+        self.closed = False
 
     def set(self, *services: str, serving: bool) -> None:
         """Say whether these services would do their work; watchers are told."""
         for service in services:
             assert service in self._serving, f"{service!r} is not among {sorted(self._serving)}"
-            self._serving[service] = serving
+            self._serving[service] = serving and not self.closed
         self._wake()
 
     def close(self) -> None:
         """Say NOT_SERVING for good and end every watch."""
-        self._closed = True
+        self.closed = True
         self._serving = dict.fromkeys(self._serving, False)
         self._wake()
 
@@ -63,7 +66,7 @@ class Health:
             if answer != told:
                 await context.write(answer)
                 told = answer
-            elif self._closed:
+            elif self.closed:
                 return
             else:
                 await changed.wait()
@@ -80,5 +83,7 @@ async def _service_of(request: bytes, context: _Context) -> str:
     try:
         return pb.HealthCheckRequest.FromString(request).service
     except DecodeError:
-        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"these {len(request)} bytes are no HealthCheckRequest")
+        await context.abort(
+            grpc.StatusCode.INVALID_ARGUMENT, f"these {len(request)} bytes are no HealthCheckRequest"
+        )
         raise AssertionError("abort raises") from None

@@ -19,7 +19,9 @@ def load_machine(spec: str) -> type[StateMachine]:
     """
     module_name, colon, class_name = spec.partition(":")
     if not (colon and module_name and class_name):
-        raise BadMachine(f"machine {spec!r} is not written as module:Class, such as statemachines.kv:KeyValue")
+        raise BadMachine(
+            f"machine {spec!r} is not written as module:Class, such as statemachines.kv:KeyValue"
+        )
     return _machine(spec, _member(spec, _module(spec, module_name), class_name))
 
 
@@ -29,11 +31,16 @@ def _module(spec: str, name: str) -> object:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
             raise BadMachine(
-                f"machine {spec!r}: there is no module {error.name!r}; run from the directory that holds it, or install it"
+                f"machine {spec!r}: there is no module {error.name!r};"
+                " run from the directory that holds it, or install it"
             ) from error
-        raise BadMachine(f"machine {spec!r}: its module needs {error.name!r}, which is not installed") from error
+        raise BadMachine(
+            f"machine {spec!r}: its module needs {error.name!r}, which is not installed"
+        ) from error
     except Exception as error:  # a stranger's module may raise anything
-        raise BadMachine(f"machine {spec!r}: its module failed to load: {type(error).__name__}: {error}") from error
+        raise BadMachine(
+            f"machine {spec!r}: its module failed to load: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _member(spec: str, module: object, path: str) -> object:
@@ -64,6 +71,8 @@ def _machines_in(module: object) -> str:
     names = [
         name
         for name, value in sorted(vars(module).items())
-        if isinstance(value, type) and issubclass(value, StateMachine) and value not in (StateMachine, Machine)
+        if isinstance(value, type)
+        and issubclass(value, StateMachine)
+        and value not in (StateMachine, Machine)
     ]
     return ", ".join(names) or "no state machine"

@@ -21,7 +21,7 @@ EXPECTED = (CannotServe, StorageRefused, LogDamaged, DiskError, BadTlsFiles)
 """What the world does to a server: the sentence in it is all there is to say."""
 
 _SWITCH_SECONDS = 0.0005
-"""A thread that has synced waits up to this long for the interpreter. With Python's 5 ms a sync took 15 ms instead of 6."""
+"""How long a thread that has synced may wait for the interpreter: with Python's 5 ms a sync took 15 ms, not 6."""
 _ORPHAN_SECONDS = 5.0
 
 
@@ -47,7 +47,7 @@ def run(options: ServeOptions, *, log_json: bool = False, parent_fd: int | None 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(options))
-    except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - whatever it was, it ends as one sentence
+    except (Exception, BaseExceptionGroup) as error:
         raise ServerFailed(sentence(error)) from error
 
 

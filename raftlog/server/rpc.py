@@ -1,4 +1,4 @@
-"""The gRPC ends of the services for clients and operators: bytes in and out, refusals as status codes with a sentence."""
+"""The gRPC ends of the services for clients and operators: bytes in and out, refusals as status codes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -95,7 +95,9 @@ class AdminRpc:
     def handlers(self) -> grpc.GenericRpcHandler:
         """What the gRPC server registers."""
         status: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(self._status)
-        initialise: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(self._initialise)
+        initialise: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(
+            self._initialise
+        )
         return grpc.method_handlers_generic_handler(ADMIN, {"Status": status, "Initialise": initialise})
 
     async def _status(self, request: bytes, context: _Context) -> bytes:

@@ -199,7 +199,7 @@ class Server:
             wal=wal,
             transport=self._transport,
             clock=self._clock,
-            machines={group: self.options.machine for group in wal.groups()},
+            machines=dict.fromkeys(wal.groups(), self.options.machine),
             settings=self.options.settings,
             on_event=self._on_event,
             on_health=self._tell_health,
@@ -220,9 +220,9 @@ class Server:
             await self._stopping.wait()
 
     def _tell_health(self, serving: bool) -> None:
-        if not self._stopping.is_set():
+        if not self._health.closed:
             self._health.set("", LOG, serving=serving)
-        self._tell("serving" if serving else "not serving: no leader is known")
+            self._tell("serving" if serving else "not serving: no leader is known")
 
     def _fail(self, error: BaseException) -> None:
         """Take the server down with `error`: a task of the group dies of it."""
@@ -270,7 +270,9 @@ class Server:
         """The refusal is returned: raised, it would take the server down."""
         async with self._initialising:
             if self.node_id not in membership.voters:
-                return ValueError(f"node {self.node_id:016x} is not among the voters of this record: ask it who it is")
+                return ValueError(
+                    f"node {self.node_id:016x} is not among the voters of this record: ask it who it is"
+                )
             if self._identity.cluster is not None:
                 return self._why_initialised(cluster_id, membership)
             try:
@@ -289,13 +291,16 @@ class Server:
 
     def _why_initialised(self, cluster_id: ClusterId, membership: Membership) -> AlreadyInitialised | None:
         """None when the node has exactly this record already."""
-        assert self._node is not None and self._identity.cluster is not None, "an initialised node runs"
+        assert self._node is not None, "an initialised node runs"
+        assert self._identity.cluster is not None, "a running node has a cluster"
         status = self._node.status(META_GROUP)
         same_record = status.membership_index == 0 and status.membership == membership
         if cluster_id == self._identity.cluster and same_record:
             return None
         who = f"node {self.node_id:016x} ({self.options.display_name})"
-        return AlreadyInitialised(f"{who} belongs to cluster {self._identity.cluster:016x} already; nothing was changed")
+        return AlreadyInitialised(
+            f"{who} belongs to cluster {self._identity.cluster:016x} already; nothing was changed"
+        )
 
     def _group_status(self, node: Node, group: GroupId) -> GroupStatus:
         status = node.status(group)
@@ -341,5 +346,6 @@ def refuse_optimised() -> None:
     """
     if not __debug__:
         raise CannotServe(
-            "raftlog does not serve under python -O: its assertions guard the log; start it without -O and without PYTHONOPTIMIZE"
+            "raftlog does not serve under python -O, because its assertions guard the log: start it without -O and "
+            "without PYTHONOPTIMIZE"
         )
