@@ -4,9 +4,10 @@ from enum import IntEnum
 
 import click
 
-from raftlog.admin import Refused, Unreachable
-from raftlog.bootstrap import CannotInitialise, HalfInitialised
+from raftlog.admin import Unreachable
+from raftlog.bootstrap import HalfInitialised
 from raftlog.machine.calls import CallUnknown
+from raftlog.storage import LogDamaged
 
 
 class Exit(IntEnum):
@@ -47,7 +48,7 @@ def exit_of(error: Exception) -> int:
             return Exit.UNREACHABLE
         case CallUnknown() | HalfInitialised():
             return Exit.UNKNOWN
-        case CannotInitialise() | Refused():
-            return Exit.FAILED
+        case LogDamaged():
+            return Exit.DAMAGED
         case _:
             return Exit.FAILED

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from raftlog.cli.exits import CommandFailed
+from raftlog.cli.exits import CommandFailed, Exit
 from raftlog.cli.targets import ADDRESS
 from raftlog.cli.tls import tls_files, tls_options
 from raftlog.cli.toml import config_option
@@ -23,7 +23,7 @@ from raftlog.server import (
 from raftlog.server.options import DiskFactory
 from raftlog.server.process import ServerFailed, run
 from raftlog.server.server import refuse_optimised
-from raftlog.storage import LocalDisk
+from raftlog.storage import LocalDisk, LogDamaged
 
 DEFAULT_MACHINE = "statemachines.kv:KeyValue"
 
@@ -115,7 +115,8 @@ def command(
     try:
         run(options, log_json=log_json, parent_fd=parent_fd)
     except ServerFailed as error:
-        raise CommandFailed(str(error)) from error
+        code = Exit.DAMAGED if isinstance(error.cause, LogDamaged) else Exit.FAILED
+        raise CommandFailed(str(error), code) from error
 
 
 def _factory(spec: str | None) -> DiskFactory:

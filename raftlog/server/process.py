@@ -28,6 +28,11 @@ _ORPHAN_SECONDS = 5.0
 class ServerFailed(Exception):
     """The server did not start, or stopped by itself; the text is one sentence."""
 
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(sentence(cause))
+        self.cause = cause
+        """Of all that went wrong, what came first."""
+
 
 def run(options: ServeOptions, *, log_json: bool = False, parent_fd: int | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then stop cleanly. A second signal ends the process at once.
@@ -48,7 +53,7 @@ def run(options: ServeOptions, *, log_json: bool = False, parent_fd: int | None 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(options))
     except (Exception, BaseExceptionGroup) as error:
-        raise ServerFailed(sentence(error)) from error
+        raise ServerFailed(first_cause(error)) from error
 
 
 async def _serve(options: ServeOptions) -> None:
@@ -83,18 +88,16 @@ def follow_parent(parent_fd: int) -> None:
     threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
-def sentence(error: BaseException) -> str:
-    """What to tell people about an error that ended the server: its first cause, without a traceback."""
-    cause = next(_causes(error))
+def sentence(cause: BaseException) -> str:
+    """What to tell people about an error that ended the server, without a traceback."""
     if isinstance(cause, EXPECTED):
         return str(cause)
     return f"the server stopped because of a defect: {type(cause).__name__}: {cause} ({_place(cause)})"
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The single errors in a group, what the world did first."""
-    leaves = list(_leaves(error))
-    yield from sorted(leaves, key=lambda leaf: not isinstance(leaf, EXPECTED))
+def first_cause(error: BaseException) -> BaseException:
+    """Of the errors in a group the one to tell: what the world did, rather than what fell over because of it."""
+    return min(_leaves(error), key=lambda leaf: not isinstance(leaf, EXPECTED))
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
