@@ -68,6 +68,8 @@ class LogRpc:
         assert serving is not None, "a stream is served by a task"
         self._streams.add(serving)
         try:
+            # Says "you are connected" to a dialer before anybody has sent a frame.
+            await context.send_initial_metadata(())
             await service.serve_link(ServedLink(context))
         except BadFrame as bad:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(bad))

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self, TypeAlias
 
 from raftlog.testing.network import Direction, SimNetwork, host_of
+from raftlog.transport.client_frames import BadFrame
 from raftlog.transport.limits import FRAME_OVERHEAD
 from raftlog.transport.link import Link, LinkBroken
 
@@ -21,7 +22,7 @@ class SimLink:
     """One end of a link. Frames neither get lost nor change places: a bad way delays them, a lasting cut breaks it.
 
     A client's goodbye closes its own direction: answers still come. The node's goodbye ends the link, as gRPC's status
-    does. Invariants: once broken, broken for good; after the other end's goodbye `receive` gives only None.
+    does. A client's call that is cancelled breaks its link, as gRPC's does. Invariants: once broken, broken for good; after the other end's goodbye `receive` gives only None.
     """
 
     def __init__(self, network: SimNetwork, here: str, there: str, *, at_node: bool) -> None:
@@ -52,7 +53,7 @@ class SimLink:
         charge = len(frame) + FRAME_OVERHEAD
         while self._out.bytes and self._out.bytes + charge > WINDOW and self._broken is None:
             self._room.clear()
-            await self._room.wait()
+            await self._wait(self._room)
         self._check()
         if self._said_goodbye or self.over:
             raise LinkBroken("the link was closed")
@@ -61,11 +62,11 @@ class SimLink:
     async def receive(self) -> bytes | None:
         """See `Link.receive`."""
         while not self._frames:
-            if self._heard_goodbye:
+            if self._heard_goodbye or self.over:
                 return None
             self._check()
             self._stirred.clear()
-            await self._stirred.wait()
+            await self._wait(self._stirred)
         return self._frames.popleft()
 
     async def close(self) -> None:
@@ -134,6 +135,14 @@ class SimLink:
         """Whether the link ended in good order."""
         ended_by_node = self._said_goodbye if self._at_node else self._heard_goodbye
         return self._broken is None and ended_by_node
+
+    async def _wait(self, event: asyncio.Event) -> None:
+        try:
+            await event.wait()
+        except asyncio.CancelledError:
+            if not self._at_node:
+                self.reset("a call on it was cancelled")
+            raise
 
     def _fall(self, reason: str) -> None:
         if self._broken is None and not self.over:
@@ -204,7 +213,7 @@ def _answer(future: asyncio.Future["SimLink | str"], found: SimLink | str) -> No
 class SimLinkServer:
     """Accepts links at `address` and serves each with `on_link`, in tasks of its own; enter it with `async with`.
 
-    An `on_link` that raises anything but LinkBroken takes the owner down, as a defect should.
+    An `on_link` that raises LinkBroken or BadFrame ends its link; anything else takes the owner down, as a defect should.
     """
 
     def __init__(self, network: SimNetwork, address: str, on_link: OnLink) -> None:
@@ -256,8 +265,8 @@ class SimLinkServer:
         try:
             await self._on_link(link, peer)
             link.say_goodbye()
-        except LinkBroken as broken:
-            link.reset(str(broken))
+        except (LinkBroken, BadFrame) as ended:
+            link.reset(str(ended))
         except asyncio.CancelledError:
             link.reset("the node stopped serving")
             raise
