@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from bench.load import Observed
+from bench.load import Observed, Spent
 from bench.workload import Measure
 
 SEQUENTIAL = "sequential"
@@ -35,8 +35,8 @@ class Row(msgspec.Struct, frozen=True):
     rate: Range
     p50_ms: Range
     p99_ms: Range
-    cpu_us: dict[str, float]
-    """Processor time per command, medians in microseconds: of the client, the leading node and the others in turn."""
+    spent: dict[str, Spent]
+    """Medians: of the client, the leading node and the others in turn."""
     ratio: Range | None
     """Share of the yardstick's speed, made per round: of p50 for one caller, of the rate otherwise. None: no pair."""
 
@@ -87,9 +87,12 @@ def _row(workload: str, system: str, mine: Sequence[Taken], pairs: dict[int, Mea
         rate=over(lambda measure: measure.rate),
         p50_ms=over(lambda measure: measure.p50_ms),
         p99_ms=over(lambda measure: measure.p99_ms),
-        cpu_us={
-            name: statistics.median(one.observed.cpu_us[name] for one in mine)
-            for name in mine[0].observed.cpu_us
-        },
+        spent={name: _middle([one.observed.spent[name] for one in mine]) for name in mine[0].observed.spent},
         ratio=range_of(paired) if is_pair else None,
+    )
+
+
+def _middle(spent: Sequence[Spent]) -> Spent:
+    return Spent(
+        statistics.median(one.whole_us for one in spent), statistics.median(one.loop_us for one in spent)
     )

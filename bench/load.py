@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bench.processes import cpu_seconds, run_quickly
+from bench.processes import Cpu, cpu_used, run_quickly
 from bench.profiled import profiled
 from bench.wire_client import WireClient
 from bench.workload import Measure, Span, Target, Window, Workload, run
@@ -26,11 +26,20 @@ class Plan(msgspec.Struct, frozen=True):
     """A file for a profile of the load generator itself."""
 
 
+class Spent(msgspec.Struct, frozen=True):
+    """Processor time per command in one process, in microseconds."""
+
+    whole_us: float
+    """In all its threads."""
+    loop_us: float
+    """In its event loop's thread alone; the rest is gRPC's threads and the disk's."""
+
+
 class Observed(msgspec.Struct, frozen=True):
-    """One measure with the processor time it took, in microseconds per command, by process."""
+    """One measure with the processor time it took: of the client, the leading node and the others in turn."""
 
     measure: Measure
-    cpu_us: dict[str, float]
+    spent: dict[str, Spent]
 
 
 class CountedCpu(Window):
@@ -39,8 +48,8 @@ class CountedCpu(Window):
     def __init__(self, processes: dict[str, int]) -> None:
         super().__init__()
         self._processes = processes
-        self._before: dict[str, float] = {}
-        self.used: dict[str, float] = {}
+        self._before: dict[str, Cpu] = {}
+        self._after: dict[str, Cpu] = {}
 
     def open(self) -> None:
         """See `Window`."""
@@ -50,10 +59,20 @@ class CountedCpu(Window):
     def close(self) -> None:
         """See `Window`."""
         super().close()
-        self.used = {name: used - self._before[name] for name, used in self._now().items()}
+        self._after = self._now()
 
-    def _now(self) -> dict[str, float]:
-        return {name: cpu_seconds(pid) for name, pid in self._processes.items()}
+    def per_command(self, commands: int) -> dict[str, Spent]:
+        """By process, in the order given."""
+        return {
+            name: Spent(
+                whole_us=(after.whole - self._before[name].whole) / commands * 1e6,
+                loop_us=(after.loop - self._before[name].loop) / commands * 1e6,
+            )
+            for name, after in self._after.items()
+        }
+
+    def _now(self) -> dict[str, Cpu]:
+        return {name: cpu_used(pid) for name, pid in self._processes.items()}
 
 
 async def connect(system: str, addresses: Sequence[str]) -> Target:
@@ -80,8 +99,8 @@ async def perform(plan: Plan) -> None:
         for workload in plan.workloads:
             window = CountedCpu({"client": os.getpid(), **plan.processes})
             measure = await run(workload, target, plan.span, window)
-            per_command = {name: used / measure.commands * 1e6 for name, used in window.used.items()}
-            print("measured", msgspec.json.encode(Observed(measure, per_command)).decode(), flush=True)
+            observed = Observed(measure, window.per_command(measure.commands))
+            print("measured", msgspec.json.encode(observed).decode(), flush=True)
     finally:
         await target.close()
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import uvloop
@@ -118,9 +119,24 @@ def python(module: str, *arguments: str, profile: pathlib.Path | None = None) ->
     return [sys.executable, *watched, module, *arguments]
 
 
-def cpu_seconds(pid: int) -> float:
-    """Processor time a process has used so far, all threads, user and system (resolution 10 ms)."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """Processor time in seconds, user and system (resolution 10 ms)."""
+
+    whole: float
+    """Of all threads."""
+    loop: float
+    """Of the first thread, which runs the event loop and with it all of our Python code but the disk's."""
+
+
+def cpu_used(pid: int) -> Cpu:
+    """What a process has used so far."""
+    process = pathlib.Path(f"/proc/{pid}")
+    return Cpu(_seconds(process / "stat"), _seconds(process / "task" / str(pid) / "stat"))
+
+
+def _seconds(stat: pathlib.Path) -> float:
+    fields = stat.read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICK
 
 

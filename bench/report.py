@@ -94,14 +94,14 @@ def speed_table(rows: Sequence[Row]) -> Table:
 
 def cpu_table(rows: Sequence[Row]) -> Table:
     """Where processor time goes: what bounds the rate when nodes and load share few cores."""
-    title = "Processor time per command, microseconds"
-    columns = ("sum", "client", "leader", "followers")
-    table = Table("load", "system", *map(_right, columns), title=title, title_justify="left")
+    title = "Processor time per command in microseconds: all threads (the event loop's alone)"
+    table = Table("load", "system", _right("sum"), title=title, title_justify="left")
+    for process in ("client", "leader", "follower", "follower"):
+        table.add_column(process, justify="right", no_wrap=True)
     for row in rows:
-        client, leader, *followers = row.cpu_us.values()
-        each = (sum(row.cpu_us.values()), client, leader, *followers)
-        cells = [f"{used:,.1f}" for used in each]
-        table.add_row(row.workload, row.system, *cells[:3], " + ".join(cells[3:]))
+        spent = row.spent.values()
+        cells = [f"{one.whole_us:,.1f} ({one.loop_us:,.1f})" for one in spent]
+        table.add_row(row.workload, row.system, f"{sum(one.whole_us for one in spent):,.1f}", *cells)
     return table
 
 

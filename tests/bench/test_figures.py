@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bench.figures import Range, Taken, rows
 from bench.floor import Cost
-from bench.load import Observed
+from bench.load import Observed, Spent
 from bench.machine import Machine
 from bench.report import Report, as_json, tables
 from bench.workload import Measure, NothingAnswered, Window, percentile
@@ -20,7 +20,7 @@ def taken(system: str, round_: int, workload: str, *, rate: float, p50_ms: float
     measure = Measure(
         workload, commands=int(rate * 2), seconds=2.0, p50_ms=p50_ms, p99_ms=3 * p50_ms, worst_ms=9 * p50_ms
     )
-    return Taken(system, round_, Observed(measure, {"client": 4.0, "n1": 6.0}))
+    return Taken(system, round_, Observed(measure, {"client": Spent(4.0, 3.0), "n1": Spent(6.0, 5.0)}))
 
 
 PAIRED = [
