@@ -151,6 +151,35 @@ def test_an_evicted_answer_is_gone_and_not_applied_again() -> None:
     assert retried[-1] == results[-1]
 
 
+def test_the_lowest_sequences_go_first_whatever_order_they_came_in() -> None:
+    log, applier = Log(), Applier(Journal, limits=Limits(session_answers=8))
+    session = open_session(log, applier)
+    coming = [9, 3, 7, 1, 8, 2, 6, 5, 4]  # one more than there is room for
+    applier.apply(log.entry(*(note(session, sequence) for sequence in coming)))
+    retried = applier.apply(log.entry(*(note(session, sequence) for sequence in range(1, 10))))
+    assert [result == GONE for result in retried] == [True] * 3 + [False] * 6
+    assert len(applied(applier)) == 9
+
+
+def test_over_the_total_the_longest_unused_session_loses_its_answers_but_not_their_trace() -> None:
+    log, applier = Log(), Applier(Padded, limits=Limits(total_bytes=1000))
+    quiet, busy = open_session(log, applier), open_session(log, applier)
+
+    def pad(session: int, sequence: int) -> Command:
+        return numbered(session, sequence, encode_call(Padded.pad, f"{session}/{sequence}", 200))
+
+    applier.apply(log.entry(pad(quiet, 2), pad(quiet, 1)))
+    applier.apply(log.entry(pad(busy, 1), pad(busy, 2)))  # 4 * (202 + 64) bytes are too many
+    retried = applier.apply(
+        log.entry(pad(quiet, 1), pad(quiet, 2), pad(busy, 1), pad(busy, 2), pad(quiet, 3))
+    )
+    assert [result.kind for result in retried] == [
+        Kind.ANSWER_GONE, Kind.ANSWER_GONE, Kind.OK, Kind.OK, Kind.OK,
+    ]  # fmt: skip
+    assert len(applier.machine.marks) == 5  # type: ignore[attr-defined]
+    assert applier.sessions.stored() <= 1000
+
+
 def test_an_answer_larger_than_the_bound_is_given_once() -> None:
     class Blob(Machine):
         runs: int = 0
