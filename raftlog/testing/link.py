@@ -22,7 +22,9 @@ class SimLink:
     """One end of a link. Frames neither get lost nor change places: a bad way delays them, a lasting cut breaks it.
 
     A client's goodbye closes its own direction: answers still come. The node's goodbye ends the link, as gRPC's status
-    does. A client's call that is cancelled breaks its link, as gRPC's does. Invariants: once broken, broken for good; after the other end's goodbye `receive` gives only None.
+    does. A client's call that is cancelled breaks its link, as gRPC's does.
+
+    Invariants: once broken, broken for good; after the other end's goodbye `receive` gives only None.
     """
 
     def __init__(self, network: SimNetwork, here: str, there: str, *, at_node: bool) -> None:
@@ -213,7 +215,8 @@ def _answer(future: asyncio.Future["SimLink | str"], found: SimLink | str) -> No
 class SimLinkServer:
     """Accepts links at `address` and serves each with `on_link`, in tasks of its own; enter it with `async with`.
 
-    An `on_link` that raises LinkBroken or BadFrame ends its link; anything else takes the owner down, as a defect should.
+    An `on_link` that raises LinkBroken or BadFrame ends its link; anything else takes the owner down, as a defect
+    should.
     """
 
     def __init__(self, network: SimNetwork, address: str, on_link: OnLink) -> None:
