@@ -59,6 +59,11 @@ class Checker:
         """What this incarnation of a node was last seen to have committed."""
         return self._seen[node].committed
 
+    @property
+    def highest_term(self) -> Term:
+        """The highest term that had a leader; 0 when none had."""
+        return max(self._leaders, default=0)
+
     # -- told by the cluster
 
     def prepared(self, node: NodeId, image: Image, history: Sequence[Entry]) -> None:
@@ -86,14 +91,11 @@ class Checker:
         _hold(first <= image.last.index + 1, "I3", node, f"writes {first} after {image.last}: a gap")
         for entry in write.entries:
             _hold(entry.intact(), "I3", node, f"writes {entry.id}, which fails its checksum")
-            if entry.index <= min(seen.committed, image.last.index):
-                old = image.at(entry.index)
-                _hold(
-                    old is None or old.checksum == entry.checksum,
-                    "I6",
-                    node,
-                    f"replaces the committed entry {old and old.id} by {entry.id}",
-                )
+            if (old := image.at(entry.index)) is not None and entry.index <= len(self.decided):
+                decided, term = self.decided[entry.index - 1]
+                # A leader of a term before the decision may still replace it where it does not count.
+                safe = old.id != decided or entry.id == decided or seen.term < term
+                _hold(safe, "I6", node, f"replaces {decided}, decided in term {term}, by {entry.id}")
             if entry.id not in self._entries:
                 maker = self._leaders.get(entry.term)
                 _hold(

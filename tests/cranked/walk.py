@@ -1,0 +1,259 @@
+"""A seeded walk through what can happen to a cluster, every invariant checked at each step, and a recovery at the end.
+
+`python -m tests.cranked.walk SEED [STEPS]` replays one walk and prints every step of it.
+"""
+
+import sys
+from collections.abc import Callable
+from random import Random
+
+from raftlog.core.ids import NodeId
+from raftlog.core.ready import Proposed
+from raftlog.core.settings import Settings
+from tests.cranked.cluster import Cluster
+from tests.cranked.notation import membership, node_text
+
+MEMBERSHIPS = (
+    "voters=n1..n3",
+    "voters=n1..n5",
+    "voters=n1,n2 learners=n3",
+    "voters=n1..n4",
+    "voters=n1..n3 outgoing=n3..n5",
+    "voters=n1 outgoing=n1..n3 learners=n4",
+    "voters=n1..n3 learners=n4,n5",
+    "voters=n1",
+)
+ENTRY = 64
+"""Bytes an entry is charged with beside its payload."""
+
+
+class Walk:
+    """One cluster and one source of chance."""
+
+    def __init__(self, seed: int, *, say: Callable[[str, str], None] | None = None) -> None:
+        self.random = Random(seed)
+        text = self.random.choice(MEMBERSHIPS[:2]) if seed % 2 else self.random.choice(MEMBERSHIPS)
+        max_append = self.random.choice((ENTRY * 2, ENTRY * 8, 1 << 18))
+        settings = Settings(
+            max_append=max_append,
+            max_inflight=max_append * self.random.choice((1, 3)),
+            max_undecided=max(max_append * 3, ENTRY * self.random.choice((20, 10_000))),
+            max_recent=ENTRY * self.random.choice((1, 5, 100_000)),
+        )
+        self.cluster = Cluster(membership(text.split()), settings=settings, seed=seed, say=say)
+        self.say = say
+        self.proposed = 0
+        self.disasters = self.random.choice((0, 1, 3))
+        """How often disks, nodes and links break, beside ordinary work."""
+        ordinary = (
+            (self._deliver_oldest, 30),
+            (self._deliver_any, 25),
+            (self._drop, 2),
+            (self._duplicate, 4),
+            (self._propose, 12),
+            (self._read, 5),
+            (self._pass_time, 14),
+            (self._sync, 12),
+            (self._restart, 4),
+            (self._heal, 2),
+            (self._free, 4),
+        )
+        broken = (
+            (self._crash, 2),
+            (self._hold_disk, 3),
+            (self._hold_apply, 1),
+            (self._hold_loads, 1),
+            (self._partition, 1),
+            (self._cut, 1),
+            (self._long_silence, 2),
+        )
+        self._steps = [step for step, _ in ordinary + broken]
+        self._weights = [weight for _, weight in ordinary] + [weight * self.disasters for _, weight in broken]
+
+    def run(self, steps: int) -> None:
+        """Take that many steps, then let what is left recover."""
+        for number in range(steps):
+            (step,) = self.random.choices(self._steps, self._weights)
+            if self.say is not None:
+                self.say("step", f"{number}: {step.__name__[1:]}")
+            step()
+        self.recover()
+
+    # -- ordinary work
+
+    def _deliver_oldest(self) -> None:
+        for _ in range(self.random.randrange(1, 6)):
+            if self.cluster.network.flights:
+                self.cluster.deliver(0)
+
+    def _deliver_any(self) -> None:
+        if self.cluster.network.flights:
+            self.cluster.deliver(self._any_flight())
+
+    def _duplicate(self) -> None:
+        if self.cluster.network.flights:
+            self.cluster.deliver(self._any_flight(), again=True)
+
+    def _drop(self) -> None:
+        for _ in range(self.random.randrange(1, 4)):
+            if self.cluster.network.flights:
+                del self.cluster.network.flights[self._any_flight()]
+
+    def _propose(self) -> None:
+        leaders = [node for node in self.cluster.up if self.cluster.core(node).leads]
+        if not leaders:
+            return
+        for _ in range(self.random.randrange(1, 4)):
+            self.proposed += 1
+            self.cluster.propose(self.random.choice(leaders), b"%d" % self.proposed)
+
+    def _read(self) -> None:
+        if (node := self._any_up()) is not None:
+            self.cluster.read(node)
+
+    def _pass_time(self) -> None:
+        settings = self.cluster.settings
+        self.cluster.now += self.random.randrange(settings.heartbeat * 2)
+        if (node := self._any_up()) is not None:
+            self.cluster.tick(node)
+
+    def _sync(self) -> None:
+        busy = [node for node in self.cluster.up if self.cluster.servers[node].store.pending]
+        if busy:
+            self.cluster.sync(self.random.choice(busy))
+
+    def _restart(self) -> None:
+        down = [node for node in self.cluster.servers if node not in self.cluster.up]
+        if down:
+            self.cluster.restart(self.random.choice(down))
+
+    def _heal(self) -> None:
+        self.cluster.network.heal()
+
+    def _free(self) -> None:
+        if (node := self._any_up()) is not None:
+            self._free_node(node)
+
+    def _free_node(self, node: NodeId) -> None:
+        server = self.cluster.servers[node]
+        server.disk_held = server.apply_held = server.loads_held = False
+        self.cluster.settle(node)
+
+    # -- disasters
+
+    def _crash(self) -> None:
+        if (node := self._any_up()) is not None:
+            pending = len(self.cluster.servers[node].store.pending)
+            self.cluster.crash(node, keeping=self.random.randrange(pending + 1))
+
+    def _hold_disk(self) -> None:
+        if (node := self._any_up()) is not None:
+            self.cluster.servers[node].disk_held = True
+
+    def _hold_apply(self) -> None:
+        if (node := self._any_up()) is not None:
+            self.cluster.servers[node].apply_held = True
+
+    def _hold_loads(self) -> None:
+        if (node := self._any_up()) is not None:
+            self.cluster.servers[node].loads_held = True
+
+    def _partition(self) -> None:
+        nodes = list(self.cluster.servers)
+        self.random.shuffle(nodes)
+        at = self.random.randrange(len(nodes))
+        self.cluster.network.partition([nodes[:at], nodes[at:]])
+
+    def _cut(self) -> None:
+        nodes = list(self.cluster.servers)
+        self.cluster.network.cut.add((self.random.choice(nodes), self.random.choice(nodes)))
+
+    def _long_silence(self) -> None:
+        self.cluster.now += self.random.randrange(self.cluster.settings.election_timeout * 3)
+        for node in self.cluster.up:
+            if self.random.random() < 0.5:
+                self.cluster.tick(node)
+
+    # -- recovery
+
+    def recover(self) -> None:
+        """Heal one quorum and leave everything else broken for good: it must elect, decide and answer, and then rest."""
+        cluster = self.cluster
+        healed = self._some_quorum()
+        rest = [node for node in cluster.servers if node not in healed]
+        if self.say is not None:
+            self.say("step", f"recovery of {', '.join(map(node_text, healed))}")
+        cluster.network.heal()
+        cluster.network.partition([healed, rest])
+        for node in rest:
+            if node in cluster.up:
+                cluster.crash(node)
+        for node in healed:
+            if node not in cluster.up:
+                cluster.restart(node)
+            self._free_node(node)
+        timeout = cluster.settings.election_timeout
+        leader = self._leader_within(20 * timeout)
+        term = cluster.core(leader).status().term
+        cluster.wait(timeout)
+        reads = [cluster.read(node) for node in healed for _ in range(3)]
+        taken = [cluster.propose(leader, b"after %d" % number) for number in range(10)]
+        cluster.wait(timeout)
+        assert cluster.core(leader).leads, f"{node_text(leader)} has lost term {term} in a healthy cluster"
+        taken = [outcome for outcome in taken if isinstance(outcome, Proposed)]
+        assert taken, "a healthy leader takes nothing"
+        for id in reads:
+            assert cluster.outcomes[id].answered_at is not None, f"read {id} in a healthy cluster: {cluster.outcomes[id]}"
+        ends = {node: cluster.core(node).status() for node in healed}
+        lags = {node: (s.applied, s.committed, s.last) for node, s in ends.items()}
+        assert len({(s.applied, s.committed, s.last, s.digest) for s in ends.values()}) == 1, f"apart: {lags}"
+        assert all(len(set(lag)) == 1 for lag in lags.values()), f"not all decided: {lags}"
+        self._rests(leader, term, healed)
+
+    def _rests(self, leader: NodeId, term: int, healed: list[NodeId]) -> None:
+        """No term growth and no message storm once all is well."""
+        cluster = self.cluster
+        sent = sum(cluster.network.counts.values())
+        cluster.wait(10 * cluster.settings.heartbeat)
+        sent = sum(cluster.network.counts.values()) - sent
+        assert sent <= 11 * 2 * len(cluster.servers), f"{sent} messages in ten heartbeats of an idle cluster"
+        assert {cluster.core(node).status().term for node in healed} == {term}, "terms grow in a healthy cluster"
+        assert not any(outcome.open for outcome in cluster.outcomes.values()), "a read was never answered"
+
+    def _some_quorum(self) -> list[NodeId]:
+        members = self.cluster.membership
+        nodes = list(members.ids)
+        self.random.shuffle(nodes)
+        chosen: list[NodeId] = []
+        for node in nodes:
+            if not members.quorum.agrees(chosen.__contains__):
+                chosen.append(node)
+        return sorted(chosen)
+
+    def _leader_within(self, span: int) -> NodeId:
+        cluster, start = self.cluster, self.cluster.now
+        while cluster.now - start <= span:
+            leaders = [node for node in cluster.up if cluster.core(node).leads]
+            if len(leaders) == 1 and all(cluster.core(node).leader == leaders[0] for node in cluster.up):
+                return leaders[0]
+            cluster.wait(cluster.settings.election_timeout // 10)
+        raise AssertionError(f"no leader within {span} us: {[cluster.core(node).status() for node in cluster.up]}")
+
+    # -- chance
+
+    def _any_flight(self) -> int:
+        return self.random.randrange(len(self.cluster.network.flights))
+
+    def _any_up(self) -> NodeId | None:
+        up = self.cluster.up
+        return self.random.choice(up) if up else None
+
+
+def main(arguments: list[str]) -> None:
+    """Replay one walk, step by step."""
+    seed, steps = int(arguments[0]), int(arguments[1]) if arguments[1:] else 300
+    Walk(seed, say=lambda topic, line: print(line if topic == "step" else f"    {line}")).run(steps)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
