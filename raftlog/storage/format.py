@@ -50,8 +50,12 @@ Record, 16 bytes and a body (kind 1, zero 3, length of the body 4, group id 8):
     8, 9            reserved for snapshots
     others          a later version's: this version refuses the log by name
 
-Order of things: a segment's closing batch is synced before the next segment gets its first batch; a segment's header is
-synced under its *.new name before the rename. So a `.seg` file without a valid header is damaged, whatever its place.
+Order of things: a segment's header is synced under its *.new name before the rename, so a `.seg` file without a valid
+header is damaged, whatever its place. A segment is closed only when the next one is there, name and all; its closing
+batch is synced before the next segment gets its first batch.
+
+Not promised: a change to the very last batch before its mark is there looks like a torn tail; files of an earlier day
+put back in place of all later ones look like a log of that day.
 """
 
 import struct

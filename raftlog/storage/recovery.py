@@ -210,6 +210,9 @@ class _Reader:
             reason = f"no batch begins here, and the log was durable up to {self._synced}"
             file = next(header.name for header in self._headers if header.sequence == stopped.segment)
             raise LogDamaged(Damage(file, stopped.offset, reason, self._affected()))
+        if stopped is None:
+            reason = "this segment was closed, which is done when the next one is there, and there is none"
+            raise LogDamaged(Damage(self._current.name, last.offset, reason, self._affected()))
         for group, log in sorted(self._groups.items()):
             if log.absent is not None:
                 file = self._headers[0].name

@@ -457,14 +457,19 @@ def _encode(writes: Sequence[GroupWrite]) -> tuple[Body, list[int]]:
 
 def _within(log: GroupLog, first: Index, last: Index, max_bytes: int) -> list[Place]:
     places = [log.place_of(first)]
-    size = places[0].length
+    size = _charge(places[0])
     for index in range(first + 1, last + 1):
         place = log.place_of(index)
-        size += place.length - ENTRY_OVERHEAD + 64
+        size += _charge(place)
         if size > max_bytes:
             break
         places.append(place)
     return places
+
+
+def _charge(place: Place) -> int:
+    """`Entry.size` of the entry there."""
+    return place.length - ENTRY_OVERHEAD + 64
 
 
 def _spans(places: Sequence[Place]) -> list[list[Place]]:
