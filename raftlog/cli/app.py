@@ -74,10 +74,11 @@ def app(ctx: click.Context, debug: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and leave with its exit code (docs/cli.md lists them); an error is one sentence."""
-    sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
 
 
-def _run(arguments: list[str]) -> int:
+def run(arguments: list[str]) -> int:
+    """The same, with the exit code as the answer."""
     invocation = Invocation()
     try:
         code: object = app.main(arguments, prog_name="raftlog", standalone_mode=False, obj=invocation)

@@ -196,8 +196,7 @@ def _lines(row: Row, *, payloads: bool) -> Iterator[tuple[dict[str, object], str
                     "cluster": f"{head.cluster:016x}",
                     "size": head.size,
                 },
-                f"{row.file}  segment {head.id:016x} of node {head.node:016x}, cluster {head.cluster:016x}, "
-                f"{head.size} bytes",
+                f"{row.file}  segment {head.id:016x}, {head.size} bytes, node {head.node:016x} of {head.cluster:016x}",
             )
         case BatchRow():
             yield _batch_line(row.file, row.batch)

@@ -216,6 +216,8 @@ class Server:
             machine = self.options.machine
             self._log.open(Service(node, machine=machine if issubclass(machine, Machine) else None))
             self._health.set(PEER, serving=True)
+            for impairment in self._impairments():
+                self._tell(impairment)
             started.set()
             await self._stopping.wait()
 
@@ -248,7 +250,7 @@ class Server:
             peer_address=self.advertised,
             client_address=self.advertised,
             groups=tuple(self._group_status(node, group) for group in node.groups()) if node else (),
-            impairments=tuple(map(str, node.wal.damage)) if node else (),
+            impairments=self._impairments(),
             serving=node is not None and node.serving,
         )
 
@@ -327,6 +329,18 @@ class Server:
         )
 
     # -- words
+
+    def _impairments(self) -> tuple[str, ...]:
+        if self._node is None:
+            return ()
+        holes = [f"the log has a hole: {hole}" for hole in self._node.wal.damage]
+        member = self._node.status(META_GROUP).membership.member(self.node_id)
+        if member is not None and member.client_address != self.advertised:
+            holes.append(
+                f"the cluster looks for this node ({member.name}) at {member.client_address}, and it advertises "
+                f"{self.advertised}: start it there, or is this another node's data directory?"
+            )
+        return tuple(holes)
 
     def _tell(self, text: str, **fields: object) -> None:
         self._on_event(text, {"node": f"{self.node_id:016x}", **fields})
