@@ -236,10 +236,9 @@ class Leader(Role):
         if isinstance(entries, Missing):
             progress.needs_snapshot()
         elif progress.next_index == first and progress.may_send(self.state.settings.max_inflight):
-            assert all(self.state.log.matches(entry.id) for entry in entries), (
-                f"storage gave other entries from {first}"
-            )
-            self._replicate(peer, progress, entries)
+            # A slow read may have been asked for by an earlier leadership of this node, and replaced since.
+            if all(self.state.log.matches(entry.id) for entry in entries):
+                self._replicate(peer, progress, entries)
         return None
 
     def _impaired(self, peer: NodeId, progress: Progress, first: Index) -> Change:
