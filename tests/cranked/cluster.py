@@ -243,8 +243,8 @@ class Cluster:
         self._sync_one(self.servers[node])
         self.settle(node)
 
-    def load(self, node: NodeId, *, found: Missing | None = None) -> None:
-        """Answer a node's oldest load, with what its disk has or with what is missing."""
+    def load(self, node: NodeId, *, found: tuple[Entry, ...] | Missing | None = None) -> None:
+        """Answer a node's oldest load, with what its disk has or with what was `found`."""
         server = self.servers[node]
         self._answer_load(server, server.loads.popleft(), found)
         self.settle(node)
@@ -332,7 +332,10 @@ class Cluster:
         for event in ready.events:
             self._event(server, event)
         write = Write(ready.hard_state, ready.entries, ready.messages_after_sync)
-        if write.entries:
+        term = self.core(server.id).status().term
+        for message in ready.messages + ready.messages_after_sync:
+            self.checker.made(message, term)
+        if write.bears:
             self.checker.wrote(server.id, write)
         self._send(ready.messages)
         if ready.writes or (ready.messages_after_sync and server.store.pending):
@@ -381,7 +384,7 @@ class Cluster:
         for read in due:
             self._read(server, read)
 
-    def _answer_load(self, server: Server, load: Load, found: Missing | None) -> None:
+    def _answer_load(self, server: Server, load: Load, found: tuple[Entry, ...] | Missing | None) -> None:
         entries = server.store.read(load.first, load.last, load.max_bytes)
         answer = found or entries or Missing.COMPACTED
         self.core(server.id).entries_loaded(load.peer, load.first, answer, self.now)

@@ -247,6 +247,16 @@ class Commands:
         """`load n1 [damaged|compacted]`: answer its oldest load."""
         self.cluster.load(node(name), found=Missing(found) if found else None)
 
+    def do_load_late(self, name: str, *entries: str) -> None:
+        """`load-late n1 2@1 3@1`: answer its oldest load with what the disk held when the load was asked for."""
+        read = tuple(entry(text, GROUP) for text in entries)
+        self.cluster.load(node(name), found=read)
+
+    def do_free_loads(self, name: str) -> None:
+        """`free-loads n1`: entries come from its disk at once again."""
+        self.cluster.servers[node(name)].loads_held = False
+        self.cluster.settle(node(name))
+
     # -- looking
 
     def do_status(self, *names: str) -> None:
@@ -271,8 +281,9 @@ class Commands:
         self._said.append("under way: " + (", ".join(counts) or "nothing"))
 
     def do_count(self) -> None:
-        """`count`: `expect messages` counts from here."""
+        """`count`: `expect messages` and `expect entries` count from here."""
         self.cluster.network.counts.clear()
+        self.cluster.network.entries = 0
 
     def do_expect(self, *words: str) -> None:
         """`expect ...`: see `tests.cranked.expect`."""

@@ -27,7 +27,9 @@ class Expectations:
     `read n1 2 open|refused|answered [at 5]`    read number 2 of n1 (of its present boot or the last that had one)
     `no leader`, `one leader [within 20 timeouts]`, `leader n2 within 20 timeouts`
     `converged [within 3 timeouts]`             one leader; every voter and learner up has applied the same
+    `deadlines differ`                          no two nodes are due at the same moment
     `messages [kind] <= 12`                     sent since the last `count`
+    `entries <= 12`                             copies of entries sent since the last `count`
     `under-way [kind] [n1->n2] 2`               messages on the network
     ==========================================  =======================================================
     """
@@ -48,6 +50,12 @@ class Expectations:
                 self._eventually(within, self._converged, self._picture)
             case ("read", name, number, *rest):
                 self._read(node(name), int(number), rest)
+            case ("deadlines", "differ"):
+                due = [self._cluster.core(at).deadline for at in self._cluster.up]
+                _hold(len(set(due)) == len(due), f"deadlines: {due}")
+            case ("entries", "<=", number):
+                sent = self._cluster.network.entries
+                _hold(sent <= int(number), f"{sent} copies of entries were sent")
             case ("messages", *rest):
                 self._messages(rest)
             case ("under-way", *rest):

@@ -71,7 +71,7 @@ class Checker:
         self._learn(history, 0)
         self._hard[node] = image.hard_state
         self._seen[node] = _Seen()
-        for entry in history[len(self.decided) : image.base.last.index]:
+        for entry in history[len(self.decided) : max(image.base.last.index, image.hard_state.commit)]:
             self.decided.append((entry.id, entry.term))
 
     def known(self, entries: Sequence[Entry], before: Term) -> None:
@@ -84,6 +84,9 @@ class Checker:
 
     def wrote(self, node: NodeId, write: Write) -> None:
         """A node hands a write to its disk: checked before it is performed."""
+        if write.hard_state is not None:
+            hint, durable = write.hard_state.commit, self._nodes[node].store.durable.last
+            _hold(hint <= durable.index, "I8", node, f"writes the commit hint {hint}, durable is {durable}")
         if not write.entries:
             return
         first = write.entries[0].index
@@ -119,6 +122,10 @@ class Checker:
         """Unsynced writes are lost: what was decided must still be on a quorum's disks (I7)."""
         if self._decided_under is not None:
             self._held_by_quorum(self.decided[-1][0], self._decided_under, None)
+
+    def made(self, message: Message, term: Term) -> None:
+        """A node in this term has made a message (E22)."""
+        _hold(message.term == term, "E22", message.sender, f"is in term {term} and says {message}")
 
     def sent(self, message: Message) -> None:
         """A message leaves a node (I11, I2)."""

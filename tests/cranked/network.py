@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from raftlog.core.ids import NodeId
-from raftlog.core.message import Message
+from raftlog.core.message import AppendRequest, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,13 @@ class Network:
     Invariants: `counts` counts each message once, when it is sent, whether it will arrive or not.
     """
 
-    __slots__ = ("counts", "cut", "flights", "held")
+    __slots__ = ("counts", "cut", "entries", "flights", "held")
 
     def __init__(self) -> None:
         self.flights: list[Message] = []
         self.counts: Counter[type[Message]] = Counter()
+        self.entries = 0
+        """Copies of entries sent."""
         self.cut: set[tuple[NodeId, NodeId]] = set()
         """Directed links that carry nothing."""
         self.held: list[Selector] = []
@@ -44,6 +46,8 @@ class Network:
     def send(self, message: Message) -> bool:
         """Take a message; False when its link is cut and it is lost."""
         self.counts[type(message)] += 1
+        if isinstance(message, AppendRequest):
+            self.entries += len(message.entries)
         if (message.sender, message.to) in self.cut:
             return False
         self.flights.append(message)

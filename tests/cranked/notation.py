@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Protocol
 
 from raftlog.core.durable import HardState
@@ -82,7 +83,7 @@ def span(text: str) -> Micros:
     match = re.fullmatch(r"([\d.]+)(us|ms|s|min|h)", text)
     if match is None:
         raise ValueError(f"{text!r} is not a span of time: write 250ms, 1.5s, 10min")
-    return round(float(match[1]) * _UNITS[match[2]])
+    return int(Fraction(match[1]) * _UNITS[match[2]])
 
 
 def span_text(micros: Micros) -> str:

@@ -203,7 +203,9 @@ class Walk:
         taken = [outcome for outcome in taken if isinstance(outcome, Proposed)]
         assert taken, "a healthy leader takes nothing"
         for id in reads:
-            assert cluster.outcomes[id].answered_at is not None, f"read {id} in a healthy cluster: {cluster.outcomes[id]}"
+            assert cluster.outcomes[id].answered_at is not None, (
+                f"read {id} in a healthy cluster: {cluster.outcomes[id]}"
+            )
         ends = {node: cluster.core(node).status() for node in healed}
         lags = {node: (s.applied, s.committed, s.last) for node, s in ends.items()}
         assert len({(s.applied, s.committed, s.last, s.digest) for s in ends.values()}) == 1, f"apart: {lags}"
@@ -217,7 +219,9 @@ class Walk:
         cluster.wait(10 * cluster.settings.heartbeat)
         sent = sum(cluster.network.counts.values()) - sent
         assert sent <= 11 * 2 * len(cluster.servers), f"{sent} messages in ten heartbeats of an idle cluster"
-        assert {cluster.core(node).status().term for node in healed} == {term}, "terms grow in a healthy cluster"
+        assert {cluster.core(node).status().term for node in healed} == {term}, (
+            "terms grow in a healthy cluster"
+        )
         assert not any(outcome.open for outcome in cluster.outcomes.values()), "a read was never answered"
 
     def _some_quorum(self) -> list[NodeId]:
@@ -237,7 +241,9 @@ class Walk:
             if len(leaders) == 1 and all(cluster.core(node).leader == leaders[0] for node in cluster.up):
                 return leaders[0]
             cluster.wait(cluster.settings.election_timeout // 10)
-        raise AssertionError(f"no leader within {span} us: {[cluster.core(node).status() for node in cluster.up]}")
+        raise AssertionError(
+            f"no leader within {span} us: {[cluster.core(node).status() for node in cluster.up]}"
+        )
 
     # -- chance
 

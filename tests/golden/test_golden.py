@@ -32,7 +32,7 @@ def test_stories_open_with_a_sentence_and_expect_something() -> None:
 
 
 def test_there_are_enough_stories() -> None:
-    assert len(SCRIPTS) >= 4
+    assert len(SCRIPTS) >= 40
 
 
 def test_same_bytes_under_any_hash_seed() -> None:
