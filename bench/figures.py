@@ -37,6 +37,8 @@ class Row(msgspec.Struct, frozen=True):
     p99_ms: Range
     spent: dict[str, Spent]
     """Medians: of the client, the leading node and the others in turn."""
+    others: Range
+    """Share of the machine that other processes used meanwhile."""
     ratio: Range | None
     """Share of the yardstick's speed, made per round: of p50 for one caller, of the rate otherwise. None: no pair."""
 
@@ -88,6 +90,7 @@ def _row(workload: str, system: str, mine: Sequence[Taken], pairs: dict[int, Mea
         p50_ms=over(lambda measure: measure.p50_ms),
         p99_ms=over(lambda measure: measure.p99_ms),
         spent={name: _middle([one.observed.spent[name] for one in mine]) for name in mine[0].observed.spent},
+        others=range_of(one.observed.others for one in mine),
         ratio=range_of(paired) if is_pair else None,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bench.processes import Cpu, cpu_used, run_quickly
+from bench.processes import Cpu, cpu_used, machine_used, run_quickly
 from bench.profiled import profiled
 from bench.wire_client import WireClient
 from bench.workload import Measure, Span, Target, Window, Workload, run
@@ -40,6 +40,8 @@ class Observed(msgspec.Struct, frozen=True):
 
     measure: Measure
     spent: dict[str, Spent]
+    others: float
+    """Share of the machine's processors that was used by anything else meanwhile: above 0.1 the figure is disturbed."""
 
 
 class CountedCpu(Window):
@@ -50,16 +52,29 @@ class CountedCpu(Window):
         self._processes = processes
         self._before: dict[str, Cpu] = {}
         self._after: dict[str, Cpu] = {}
+        self._machine_before = (0.0, 0.0)
+        self._machine_after = (0.0, 0.0)
 
     def open(self) -> None:
         """See `Window`."""
         self._before = self._now()
+        self._machine_before = machine_used()
         super().open()
 
     def close(self) -> None:
         """See `Window`."""
         super().close()
         self._after = self._now()
+        self._machine_after = machine_used()
+
+    @property
+    def others(self) -> float:
+        """Share of the machine's processors that other processes used."""
+        busy, whole = (
+            after - before for after, before in zip(self._machine_after, self._machine_before, strict=True)
+        )
+        ours = sum(after.whole - self._before[name].whole for name, after in self._after.items())
+        return max(0.0, busy - ours) / whole if whole else 0.0
 
     def per_command(self, commands: int) -> dict[str, Spent]:
         """By process, in the order given."""
@@ -99,7 +114,7 @@ async def perform(plan: Plan) -> None:
         for workload in plan.workloads:
             window = CountedCpu({"client": os.getpid(), **plan.processes})
             measure = await run(workload, target, plan.span, window)
-            observed = Observed(measure, window.per_command(measure.commands))
+            observed = Observed(measure, window.per_command(measure.commands), window.others)
             print("measured", msgspec.json.encode(observed).decode(), flush=True)
     finally:
         await target.close()

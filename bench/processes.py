@@ -135,6 +135,18 @@ def cpu_used(pid: int) -> Cpu:
     return Cpu(_seconds(process / "stat"), _seconds(process / "task" / str(pid) / "stat"))
 
 
+def machine_used() -> tuple[float, float]:
+    """Processor seconds of the whole machine since it started: in use or taken by other guests, and in all."""
+    user, nice, system, idle, waiting, *others = map(int, _first_line("/proc/stat").split()[1:9])
+    busy = user + nice + system + sum(others)
+    return busy / _TICK, (busy + idle + waiting) / _TICK
+
+
+def _first_line(file: str) -> str:
+    with open(file) as lines:
+        return lines.readline()
+
+
 def _seconds(stat: pathlib.Path) -> float:
     fields = stat.read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICK

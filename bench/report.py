@@ -16,7 +16,8 @@ MEANING = (
     "one client. bulk T x B: T tasks, each awaiting calls of B writes. A write is 128 bytes, durable on a majority "
     "of three nodes (one fdatasync per batch) and applied before it is answered. Nodes and load share this machine. "
     "Figures are medians of the rounds. Share (least..most): the part of the yardstick's speed that is reached, "
-    "paired by round; of p50 for the sequential row, of commands/s elsewhere. The yardstick is a bare pipeline "
+    "paired by round; of p50 for the sequential row, of commands/s elsewhere. Others: the most that other "
+    "processes took of the machine in one of the rounds. The yardstick is a bare pipeline "
     "without Raft."
 )
 
@@ -76,7 +77,7 @@ def floor_table(costs: Iterable[Cost]) -> Table:
 
 def speed_table(rows: Sequence[Row]) -> Table:
     """Rates, latencies and shares."""
-    columns = ("commands/s", "least..most", "p50 ms", "p99 ms", "share")
+    columns = ("commands/s", "least..most", "p50 ms", "p99 ms", "share", "others")
     table = Table("load", "system", *map(_right, columns), title="Speed", title_justify="left")
     for row in rows:
         table.add_row(
@@ -87,6 +88,7 @@ def speed_table(rows: Sequence[Row]) -> Table:
             f"{row.p50_ms.median:.2f}",
             f"{row.p99_ms.median:.2f}",
             _share(row.ratio),
+            f"{row.others.most:.0%}",
             end_section=row is _last_of(rows, row.workload),
         )
     return table
