@@ -26,10 +26,11 @@ class GrpcWorld:
     def __init__(self, stack: AsyncExitStack, tls: TlsFiles | None = None) -> None:
         self._stack = stack
         self._tls = tls
+        self.limits = LIMITS
 
     async def start(self, identity: Identity, address: str | None = None) -> Party:
         inbox, events = Mailbox(), Chronicle()
-        transport = GrpcTransport(identity, tls=self._tls, limits=LIMITS, on_event=events.write)
+        transport = GrpcTransport(identity, tls=self._tls, limits=self.limits, on_event=events.write)
         server = grpc.aio.server(options=server_options(LIMITS))
         server.add_generic_rpc_handlers((transport.handlers(),))
         port = self._bind(server, address or "127.0.0.1:0")
@@ -39,7 +40,7 @@ class GrpcWorld:
 
         async def stop() -> None:
             await transport.close()
-            await server.stop(None)
+            await server.stop(0.2)
 
         self._stack.push_async_callback(stop)
         return Party(identity.node, f"127.0.0.1:{port}", transport, inbox, events, stop)
