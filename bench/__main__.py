@@ -147,7 +147,10 @@ def main(
     )
     with tempfile.TemporaryDirectory(prefix="raftlog-bench-", dir=place or _default_place()) as made:
         if profile:
-            _show_profiles(choice, pathlib.Path(made), profile)
+            try:
+                _show_profiles(choice, pathlib.Path(made), profile)
+            except ChildFailed as failure:
+                raise click.ClickException(str(failure)) from failure
         else:
             report = measure(choice, pathlib.Path(made))
             if wants_json:
