@@ -24,6 +24,10 @@ PATIENCE: Final = 30.0
 """Seconds within which anything that a healthy cluster does is done, on a slow machine under load."""
 
 
+class NodeEnded(AssertionError):
+    """A process that should run has ended by itself; the text has its last words."""
+
+
 @dataclass
 class Process:
     """One node: where it lives, and its process while there is one."""
@@ -163,11 +167,17 @@ class Cluster:
         """Poll until a condition holds; says what did not, and what the nodes wrote."""
         try:
             async with asyncio.timeout(within):
-                while not await holds():  # noqa: ASYNC110 - another process gives no event
+                while not await holds():
+                    self._check_alive()
                     await asyncio.sleep(0.05)
         except TimeoutError:
             logs = "\n".join(f"--- {name}\n{self.log_of(name)}" for name in self.nodes)
             raise AssertionError(f"waited {within} s in vain for {what}\n{logs}") from None
+
+    def _check_alive(self) -> None:
+        for name, node in self.nodes.items():
+            if node.running is not None and node.running.poll() is not None:
+                raise NodeEnded(f"{name} ended with {node.running.returncode}: {self.log_of(name)[-600:]}")
 
     async def _all_answer(self) -> bool:
         answers = await self.operator.statuses(self.addresses, timeout=1.0)
