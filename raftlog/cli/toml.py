@@ -16,7 +16,7 @@ def config_option(ctx: click.Context, _: click.Parameter, path: Path | None) -> 
     if path is not None:
         given = _read(path)
         flags = _flags(ctx.command)
-        ctx.default_map = {flags[key].name: _value(path, key, given[key], flags) for key in given}
+        ctx.default_map = dict(_default(path, key, value, flags) for key, value in given.items())
 
 
 def _read(path: Path) -> dict[str, object]:
@@ -38,15 +38,18 @@ def _flags(command: click.Command) -> dict[str, click.Option]:
     }
 
 
-def _value(path: Path, key: str, value: object, flags: dict[str, click.Option]) -> str | bool:
+def _default(path: Path, key: str, value: object, flags: dict[str, click.Option]) -> tuple[str, str | bool]:
+    """The parameter that a key stands for, and its value as the command line would give it."""
     if key not in flags:
         near = difflib.get_close_matches(key, flags, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"it may say: {', '.join(sorted(flags))}"
         raise click.UsageError(f"the config file {path} says {key!r}, which is no setting; {hint}")
+    name = flags[key].name
+    assert name is not None, f"--{key} is an option, and options have names"
     if flags[key].is_flag:
         if not isinstance(value, bool):
             raise click.UsageError(f"the config file {path}: {key} is true or false, not {value!r}")
-        return value
+        return name, value
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise click.UsageError(f"the config file {path}: {key} takes one text or number, not {value!r}")
-    return str(value)
+    return name, str(value)

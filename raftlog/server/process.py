@@ -7,6 +7,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import uvloop
@@ -47,42 +48,50 @@ def run(options: ServeOptions, *, log_json: bool = False, parent_fd: int | None 
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
     start_log(as_json=log_json, name=options.display_name)
-    if parent_fd is not None:
-        follow_parent(parent_fd)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(options))
+            runner.run(_serve(options, parent_fd))
     except (Exception, BaseExceptionGroup) as error:
         raise ServerFailed(first_cause(error)) from error
 
 
-async def _serve(options: ServeOptions) -> None:
+async def _serve(options: ServeOptions, parent_fd: int | None) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stop_or_die, stop, number)
+    _follow_signals(stop)
+    if parent_fd is not None:
+        _follow_parent(parent_fd, stop, options.drain_seconds + _ORPHAN_SECONDS)
     async with Server(options, on_event=log_event) as server:
         log_event("listening", {"address": str(server.address), "pid": os.getpid()})
         await stop.wait()
 
 
-def _stop_or_die(stop: asyncio.Event, number: int) -> None:
-    if stop.is_set():
-        os._exit(128 + number)
-    stop.set()
+def _follow_signals(stop: asyncio.Event) -> None:
+    """The first one stops, the second ends the process at once."""
+    heard: list[int] = []
+
+    def hear(number: int) -> None:
+        if heard:
+            os._exit(128 + number)
+        heard.append(number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, hear, number)
 
 
-def follow_parent(parent_fd: int) -> None:
+def _follow_parent(parent_fd: int, stop: asyncio.Event, patience: float) -> None:
     """Stop when the other end of the pipe closes, as it does however the parent dies.
 
-    A thread waits for it, so that a stalled event loop ends too.
+    A thread waits for it, so that a stalled event loop ends too, after `patience` seconds.
     """
+    loop = asyncio.get_running_loop()
 
     def wait() -> None:
         while os.read(parent_fd, 1):
             pass
-        os.kill(os.getpid(), signal.SIGTERM)
-        threading.Event().wait(_ORPHAN_SECONDS)
+        with suppress(RuntimeError):  # the loop has ended by itself
+            loop.call_soon_threadsafe(stop.set)
+        threading.Event().wait(patience)
         os._exit(1)
 
     threading.Thread(target=wait, name="parent", daemon=True).start()
