@@ -15,7 +15,7 @@ OnLink: TypeAlias = Callable[[Link, str], Awaitable[None]]
 """Serves one link; the second argument says who called. When it returns, the link is closed in good order."""
 
 WINDOW = 1 << 20
-"""Bytes on their way in one direction; more waits in `send`."""
+"""Bytes on their way in one direction, or there and not yet received; more waits in `send`."""
 
 
 class SimLink:
@@ -33,6 +33,7 @@ class SimLink:
         self.ends = (here, there)
         self._out: Direction = network.direction(here, there, lossy=False)
         self._frames: deque[bytes] = deque()
+        self._unread = 0
         self._stirred = asyncio.Event()
         self._room = asyncio.Event()
         self._other: SimLink | None = None
@@ -53,7 +54,7 @@ class SimLink:
         """See `Link.send`."""
         assert isinstance(frame, bytes), f"a frame is bytes, not {type(frame).__name__}"
         charge = len(frame) + FRAME_OVERHEAD
-        while self._out.bytes and self._out.bytes + charge > WINDOW and self._broken is None:
+        while self._pending() and self._pending() + charge > WINDOW and not (self._broken or self.over):
             self._room.clear()
             await self._wait(self._room)
         self._check()
@@ -69,7 +70,11 @@ class SimLink:
             self._check()
             self._stirred.clear()
             await self._wait(self._stirred)
-        return self._frames.popleft()
+        frame = self._frames.popleft()
+        self._unread -= len(frame)
+        if self._other is not None:
+            self._other._room.set()
+        return frame
 
     async def close(self) -> None:
         """See `Link.close`."""
@@ -120,6 +125,10 @@ class SimLink:
     def _take(self, frame: bytes) -> None:
         if not self._heard_goodbye:
             self._frames.append(frame)
+            self._unread += len(frame)
+
+    def _pending(self) -> int:
+        return self._out.bytes + (self._other._unread if self._other is not None else 0)
 
     def _hear_goodbye(self) -> None:
         self._heard_goodbye = True

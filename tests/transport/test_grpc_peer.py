@@ -13,7 +13,9 @@ import pytest
 import uvloop
 
 from raftlog.core.ids import Boot, NodeId
+from raftlog.pb import client_pb2, raft_pb2
 from raftlog.transport.codec import decode_welcome, encode_hello, encode_packet
+from raftlog.transport.grpc_link import STREAM
 from raftlog.transport.grpc_options import open_channel, server_options
 from raftlog.transport.grpc_peer import GrpcTransport
 from raftlog.transport.grpc_sender import DELIVER
@@ -284,3 +286,13 @@ def test_events_name_the_peer_and_its_address() -> None:
     told(story)
     assert fields[0]["peer"] == "a2"
     assert fields[0]["address"] == "127.0.0.1:1"
+
+
+def test_methods_are_spelled_as_in_the_proto_files() -> None:
+    spelled = {
+        f"/{service.full_name}/{method.name}"
+        for file in (raft_pb2.DESCRIPTOR, client_pb2.DESCRIPTOR)
+        for service in file.services_by_name.values()
+        for method in service.methods
+    }
+    assert {DELIVER, STREAM} <= spelled

@@ -17,7 +17,7 @@ from raftlog.transport.grpc_options import server_options
 from raftlog.transport.grpc_peer import GrpcTransport
 from raftlog.transport.handshake import PROTOCOL_VERSION, Identity, Welcome
 from raftlog.transport.tls import TlsFiles
-from tests.transport.contract import CLUSTER, LIMITS, Chronicle, Deaf, Mailbox, Party, Story
+from tests.transport.contract import CLUSTER, LIMITS, PATIENCE, Chronicle, Deaf, Mailbox, Party, Story
 
 
 class GrpcWorld:
@@ -110,10 +110,17 @@ def tell_over_grpc(story: Story, *, tls: TlsFiles | None = None) -> None:
     async def main() -> None:
         async with AsyncExitStack() as stack:
             await story(GrpcWorld(stack, tls))
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        assert not left, f"the story left tasks behind: {left}"
+        await nothing_is_left()
 
     asyncio.run(main())
+
+
+async def nothing_is_left() -> None:
+    """Every task has ended, gRPC's own included, which may take a few turns of the loop."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    if left:
+        _, left = await asyncio.wait(left, timeout=PATIENCE)
+    assert not left, f"the story left tasks behind: {left}"
 
 
 def tell_in_simulation(story: Story, *, seed: int = 1, weather: Weather | None = None) -> None:
