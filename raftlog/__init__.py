@@ -20,7 +20,7 @@ from raftlog.machine.calls import (
 from raftlog.machine.check import CheckFailed, check_machine
 from raftlog.machine.contract import Context, StateMachine
 from raftlog.machine.errors import MachineError
-from raftlog.machine.method import command, query
+from raftlog.machine.method import Method, command, query
 from raftlog.machine.result import Kind, Result
 from raftlog.machine.typed import Machine
 from raftlog.machine.wire import MachineRefused
@@ -38,6 +38,7 @@ __all__ = [
     "MachineError",
     "MachineFault",
     "MachineRefused",
+    "Method",
     "OutOfOrder",
     "Result",
     "SessionExpired",
