@@ -94,6 +94,7 @@ class Wal:
         self._points = found.points
         self._synced = found.end
         self._preparing: asyncio.Task[None] | None = None
+        self._making = asyncio.Lock()
         self._writing = False
         self._failed: BaseException | None = None
         self._space_error: DiskError | None = None
@@ -183,7 +184,7 @@ class Wal:
     @property
     def full(self) -> bool:
         """No space for the next segment. The current one still takes writes; `make_room` tries again."""
-        return self._space_error is not None
+        return self._space_error is not None and not self._ahead
 
     @property
     def damage(self) -> tuple[Damage, ...]:
@@ -275,7 +276,7 @@ class Wal:
         self._marked = True
 
     async def make_room(self) -> bool:
-        """While `full`: try again to allocate the next segment. Whether there is one now."""
+        """While `full`: try again to allocate the next segment. Whether there is one now. May run beside an append."""
         await self._prepared()
         if not self._ahead:
             await self._prepare_quietly()
@@ -346,6 +347,7 @@ class Wal:
         for _, log in sorted(self._groups.items()):
             opening.add(encode_standing(log.standing()))
         whole = SECTOR + batch_length(opening.length + body.length)
+        await self._prepared()
         await self._ensure_ahead(whole + Points(max(whole, self._segment_size)).closing_room(groups))
         if not self._closed:
             await self._close_segment()
@@ -407,18 +409,18 @@ class Wal:
     async def _prepare_quietly(self) -> None:
         """Make the next segment; a refusal is a state, raised by the append that cannot do without it."""
         try:
-            await self._prepare(self._segment_size)
+            await self._ensure_ahead(MIN_SEGMENT)
         except DiskError:
             assert self._space_error is not None, "a refusal that is no state"
 
-    async def _ensure_ahead(self, size: int) -> None:
-        await self._prepared()
-        if not self._ahead or self._ahead[0].size < size:
-            await self._prepare(max(padded(size), self._segment_size))
+    async def _ensure_ahead(self, needed: int) -> None:
+        """See to it that a segment with room for `needed` bytes is ahead; it may take the place of a smaller one."""
+        assert needed < MAX_SEGMENT, f"a segment cannot have {needed} bytes: the batch is too large"
+        async with self._making:
+            if not self._ahead or self._ahead[0].size < needed:
+                await self._make(max(padded(needed), self._segment_size))
 
-    async def _prepare(self, size: int) -> None:
-        """Put a segment of `size` bytes ahead, in place of a smaller one."""
-        assert size < MAX_SEGMENT, f"a segment cannot have {size} bytes: the batch is too large"
+    async def _make(self, size: int) -> None:
         # Once the rename was tried nobody knows which of two files has the name, so the smaller one is forgotten first.
         forgotten, self._ahead = self._ahead, []
         before = self._current
@@ -429,6 +431,9 @@ class Wal:
             for beyond in forgotten[1:]:
                 await self._disk.remove(beyond.name)
             await prepare(self._disk, header)
+        except DiskFull as error:
+            self._ahead, self._space_error = forgotten[:1], error  # refused before anything was renamed
+            raise
         except DiskError as error:
             self._space_error = error
             raise

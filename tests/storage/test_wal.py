@@ -312,6 +312,52 @@ def test_a_full_disk_is_a_state_that_passes() -> None:
     asyncio.run(main())
 
 
+def test_no_space_for_a_large_batch_costs_nothing_but_that_batch() -> None:
+    async def main() -> None:
+        story = Story(1)
+        wal = await story.start()
+        story.disk.capacity = 512 + 4 * SEGMENT
+        await story.append(write(entry(1, 1, size=1800), term=1))
+        with pytest.raises(DiskFull):
+            await wal.append([write(entry(2, 1, size=4 * SEGMENT))])
+        full = wal.full
+        assert not full, "the small segment ahead was forgotten"
+        story.disk.capacity = 0
+        await story.append(write(entry(2, 1, size=1800)))  # goes into it
+        assert wal.end.segment == 2
+        await wal.make_room()
+        full = wal.full
+        assert full
+        story.disk.capacity = None
+        await story.append(write(entry(3, 1, size=4 * SEGMENT)))
+        await story.reopen()
+        await story.close()
+
+    asyncio.run(main())
+
+
+def test_room_is_made_once_however_many_ask() -> None:
+    async def main() -> None:
+        story = Story(1)
+        wal = await story.start()
+        story.disk.capacity = 0
+        await story.append(write(entry(1, 1, size=1800), term=1))
+        await story.append(write(entry(2, 1, size=1800)))
+        assert not await wal.make_room()
+        story.disk.capacity = None
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(wal.make_room()) for _ in range(3)]
+            group.create_task(story.append(write(entry(3, 1, size=1800))))
+        assert [task.result() for task in asked] == [True] * 3
+        await wal.make_room()
+        assert wal.end.segment == 3
+        assert await story.disk.names() == [*map(segment_name, (1, 2, 3, 4)), "identity"]
+        await story.reopen()
+        await story.close()
+
+    asyncio.run(main())
+
+
 def test_a_closed_log_takes_nothing() -> None:
     async def main() -> None:
         story = Story(1)
