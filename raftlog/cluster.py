@@ -1,6 +1,7 @@
 """A cluster on this machine: a process per node on loopback, started, initialised once, watched, killed on purpose."""
 
 import asyncio
+import os
 import signal
 import socket
 import subprocess
@@ -26,6 +27,8 @@ LOCALHOST = "127.0.0.1"
 
 _PORTS = range(21_000, 32_000)
 """Below Linux's ephemeral ports: a connection going out cannot take the port of a node that is down."""
+_SENTENCE = "raftlog: "
+"""How the command begins what it says to people."""
 _POLL = 0.05
 _LOOK_SECONDS = 1.0
 _STARTED_SECONDS = 20.0
@@ -318,8 +321,9 @@ class LocalCluster:
     def _last_words(self, node: int) -> str:
         with suppress(OSError):
             lines = self.log_of(node).read_text(errors="replace").splitlines()
-            if lines:
-                return lines[-1].removeprefix("raftlog: ")
+            sentences = [line.removeprefix(_SENTENCE) for line in lines if line.startswith(_SENTENCE)]
+            if sentences or lines:
+                return (sentences or lines)[-1]
         return f"it left no word in {self.log_of(node)}"
 
     # -- processes
@@ -364,7 +368,7 @@ class LocalCluster:
             command += ["--machine", self._machine]
         with (self.directory / f"{entry.name}.log").open("ab") as log:
             child.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, process_group=0
+                command, env=_environment(), stdin=subprocess.PIPE, stdout=log, stderr=log, process_group=0
             )
         child.wanted = True
         child.started_at = time.monotonic()
@@ -409,6 +413,11 @@ class LocalCluster:
         )
         self._on_event(f"{child.entry.name} {how}; starting it again in {wait:g} s")
         return wait
+
+
+def _environment() -> dict[str, str]:
+    """Ours; what we can import, such as the machine, the nodes can."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
 
 
 def free_ports(count: int) -> list[int]:

@@ -5,7 +5,6 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -13,6 +12,7 @@ import click
 import msgspec
 
 from raftlog.cli.exits import Exit, exit_of
+from raftlog.cli.invocation import Invocation, add_connection_flags
 
 PLUGINS = "raftlog.commands"
 """The entry-point group in which a package names a click command of its own, such as `kv`."""
@@ -25,16 +25,6 @@ _OWN = {
     "log": ("raftlog.cli.log", "Read the files of a log: dump, verify."),
     "version": ("raftlog.cli.version", "Show the version."),
 }
-
-
-@dataclass(slots=True)
-class Invocation:
-    """What holds for one run of the command."""
-
-    debug: bool = field(default_factory=lambda: bool(os.environ.get("RAFTLOG_DEBUG")))
-    """Show tracebacks."""
-    json: bool = False
-    """Standard output carries exactly one JSON document, an error's too."""
 
 
 class Commands(click.Group):
@@ -124,4 +114,5 @@ def _load(plugin: EntryPoint) -> click.Command:
         ) from error
     if not isinstance(command, click.Command):
         raise click.ClickException(f"{plugin.value} is no click command")
+    add_connection_flags(command)
     return command

@@ -6,7 +6,7 @@ import click
 import msgspec
 from rich.console import Console
 
-from raftlog.cli.app import Invocation
+from raftlog.cli.invocation import Invocation
 
 F = TypeVar("F")
 
