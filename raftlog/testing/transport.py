@@ -249,7 +249,8 @@ class _Stream:
 class _Sender:
     """One lane to one peer: dials, and dials again whenever the stream breaks.
 
-    Invariant: at most one attempt counts; the answers to earlier ones are hung up on, whenever they come.
+    Invariants: at most one attempt counts, and none while a stream is open; the answers to earlier ones are hung up on,
+    whenever they come.
     """
 
     def __init__(self, owner: SimTransport, peer: NodeId, address: str, lane: Lane) -> None:
@@ -294,6 +295,7 @@ class _Sender:
         if refused is not None:
             arrival.vanish()
             return self._fail(attempt, refused.reason)
+        assert self._stream is None, f"a second stream to node {self._peer:x} while one is open"
         self._attempt = None
         self._stream = _Stream(self, arrival)
         self._backoff.reset()
