@@ -81,7 +81,9 @@ class Log:
         while at > 0 and self._runs[at].term > limit.term:
             end = self._runs[at].first - 1
             at -= 1
-        return EntryId(self._runs[max(at, 0)].term, max(end, self.base.last.index))
+        if at < 0 or self._runs[at].term > limit.term:
+            return self.base.last
+        return EntryId(self._runs[at].term, end)
 
     def up_to_date(self, other: EntryId) -> bool:
         """Whether a log that ends with `other` holds at least what this one may have committed (paper 5.4.1)."""
