@@ -177,7 +177,7 @@ class Walk:
     # -- recovery
 
     def recover(self) -> None:
-        """Heal one quorum and leave everything else broken for good: it must elect, decide and answer, and then rest."""
+        """Heal one quorum, leave everything else broken for good: it must elect, decide and answer, and then rest."""
         cluster = self.cluster
         healed = self._some_quorum()
         rest = [node for node in cluster.servers if node not in healed]
