@@ -48,7 +48,7 @@ def test_a_cut_is_one_way_and_what_is_sent_meanwhile_is_lost(seed: int) -> None:
     tell_in_simulation(story, seed=seed)  # type: ignore[arg-type]
 
 
-def test_a_lasting_cut_breaks_both_directions_streams_and_healing_brings_them_back_within_two_seconds() -> (
+def test_streams_broken_by_a_lasting_cut_are_back_soon_after_it_is_healed() -> (
     None
 ):
     async def story(world: SimWorld) -> None:
