@@ -98,6 +98,31 @@ class Forwards:
         return sent
 
 
+class Arrivals:
+    """Which forwards of each node have been seen: a repeated frame must not be taken again, not even one refused.
+
+    A forward that was refused while nobody led, and whose second copy came late to a leader, would otherwise happen
+    after its client was told that it certainly did not. One that was overtaken by a later one is dropped as well; its
+    outcome is unknown to the sender, which is the truth.
+    """
+
+    _BOOTS = 8
+
+    def __init__(self) -> None:
+        self._last: dict[NodeId, dict[Boot, int]] = {}
+
+    def first_time(self, sender: NodeId, id: RequestId) -> bool:
+        """Whether this forward may be looked at; says yes once."""
+        boots = self._last.setdefault(sender, {})
+        if id.counter <= boots.get(id.boot, 0):
+            return False
+        boots.pop(id.boot, None)
+        boots[id.boot] = id.counter
+        while len(boots) > self._BOOTS:
+            del boots[next(iter(boots))]
+        return True
+
+
 def reply_to(forward: Forward, results: Sequence[Result]) -> ForwardReply:
     """The leader's answer."""
     return ForwardReply(forward.group, forward.id, _encode(results))

@@ -32,7 +32,7 @@ from raftlog.machine.contract import StateMachine
 from raftlog.machine.result import Kind, Result, refusal
 from raftlog.node.applying import SLICE, Applying, OnEvent
 from raftlog.node.calls import Batch, Done, InLog, Proposals, Queue, batches
-from raftlog.node.forwards import Forwards, reply_to
+from raftlog.node.forwards import Arrivals, Forwards, reply_to
 from raftlog.node.limits import Limits
 from raftlog.node.reads import ReadDone, Reads
 from raftlog.node.writer import Writer
@@ -98,6 +98,7 @@ class Replica:
         self._queue = Queue(limits.queue)
         self._proposals = Proposals()
         self._forwards = Forwards(around.boot, limits.forwarded)
+        self._arrivals = Arrivals()
         self._reads = Reads(around.boot, limits.reads)
         self._loaded: deque[tuple[Load, tuple[Entry, ...] | Missing]] = deque()
         self._feeding = False
@@ -239,6 +240,8 @@ class Replica:
 
     def forwarded(self, sender: NodeId, forward: Forward, commands: Sequence[Command]) -> None:
         """Another node passes on commands of its clients."""
+        if not self._arrivals.first_time(sender, forward.id):
+            return
 
         def answer(results: Sequence[Result]) -> None:
             self._around.send(reply_to(forward, results), sender)

@@ -1,10 +1,10 @@
 """Forwards: passed on once, answered or given up, never repeated, never answered by the wrong node."""
 
 from raftlog.core.entry import Command, decode_commands
-from raftlog.core.ids import META_GROUP, Boot, NodeId
+from raftlog.core.ids import META_GROUP, Boot, NodeId, RequestId
 from raftlog.machine.result import Kind, Result
 from raftlog.node.calls import Batch
-from raftlog.node.forwards import LOST, Forwards, reply_to
+from raftlog.node.forwards import LOST, Arrivals, Forwards, reply_to
 from raftlog.transport.frames import ForwardReply
 
 
@@ -64,3 +64,15 @@ def test_a_new_leader_or_a_long_silence_leaves_the_outcome_unknown() -> None:
         assert got == [[LOST]]
         assert LOST.kind is Kind.UNKNOWN
         assert not forwards.full
+
+
+def test_a_repeated_forward_is_looked_at_once_whatever_came_in_between() -> None:
+    """A refused copy and a late accepted one would make "certainly did not happen" a lie."""
+    arrivals = Arrivals()
+    first, second = RequestId(Boot(5), 1), RequestId(Boot(5), 2)
+    assert arrivals.first_time(OTHER, second)
+    assert not arrivals.first_time(OTHER, second)
+    assert not arrivals.first_time(OTHER, first), "overtaken: its sender has to call it unknown"
+    assert arrivals.first_time(LEADER, first), "each sender counts for itself"
+    assert arrivals.first_time(OTHER, RequestId(Boot(6), 1)), "and each boot"
+    assert not arrivals.first_time(OTHER, second), "a later boot does not make the earlier one new"

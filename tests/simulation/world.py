@@ -10,7 +10,7 @@ from raftlog.core.settings import Settings
 from raftlog.machine.contract import StateMachine
 from raftlog.node import Node
 from raftlog.service import Service
-from raftlog.storage import Identity, Wal
+from raftlog.storage import DiskError, Identity, Wal
 from raftlog.testing.clock import SimClock
 from raftlog.testing.disk import SimDisk
 from raftlog.testing.link import SimLinkServer
@@ -101,6 +101,8 @@ class Host:
         self.node = None
         self._life.cancel()
         await asyncio.wait((self._life,))
+        if not self._life.cancelled() and (error := self._life.exception()) is not None:
+            _only_of_the_disk(error)
         self._life = None
 
     async def stop(self) -> None:
@@ -110,6 +112,15 @@ class Host:
         self._stop.set()
         await self._life
         self.node = self._life = None
+
+
+def _only_of_the_disk(error: BaseException) -> None:
+    """A node whose disk has no power may say so while it dies; anything else is a defect."""
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            _only_of_the_disk(each)
+    elif not isinstance(error, DiskError | asyncio.CancelledError):
+        raise error
 
 
 class World:
