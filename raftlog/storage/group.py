@@ -122,6 +122,27 @@ class GroupLog:
         self._append(entry.id, place)
         self.last_log_time = entry.log_time
 
+    def put_all(self, entries: Sequence[Entry], segment: int, offsets: Sequence[int]) -> None:
+        """Take entries that were just made durable; the first may replace others, the rest follow it.
+
+        Raises:
+            Contradiction: as `put` does, for the first. The rest must have been admitted by `objection`.
+        """
+        first = entries[0]
+        self.put(first, Place(segment, offsets[0], record_length(first)))
+        for entry in entries[1:]:
+            if entry.term != self._run_terms[-1]:
+                self._run_firsts.append(entry.index)
+                self._run_terms.append(entry.term)
+            if entry.kind == EntryKind.MEMBERSHIP:
+                self._memberships.append(_membership_of(entry))
+        self._offsets.extend(offsets[1:])
+        self._lengths.extend([ENTRY_OVERHEAD + len(entry.payload) for entry in entries[1:]])
+        self.last, self.last_log_time = entries[-1].id, entries[-1].log_time
+        assert self._first + len(self._offsets) == self.last.index + 1, (
+            f"group {self.group}: a gap before {self.last}"
+        )
+
     def truncate(self, base: SnapshotMeta) -> None:
         """Let a snapshot stand for the log up to `base.last`. A log that does not contain it is given up as a whole.
 

@@ -19,6 +19,8 @@ _ENTRY = struct.Struct("<B3xIQQQQQB7x")
 _HARD_STATE = struct.Struct("<QQQB7x")
 _POINT = struct.Struct("<QQQ")
 
+_ENTRY_KINDS = {int(kind): kind for kind in EntryKind}
+
 ENTRY_OVERHEAD: Final = _ENTRY.size
 """Bytes of an entry record beside its payload: 56."""
 POINT_SIZE: Final = _POINT.size
@@ -158,7 +160,14 @@ def decode_records(content: bytes, *, start: int, end: int, count: int) -> Itera
     """
     at = start
     for _ in range(count):
-        record, at = _decode(content, at, end)
+        if at < end and content[at] == Kind.ENTRY:  # most records by far
+            entry = decode_entry(content, at)
+            record: Record = EntryRecord(entry, at)
+            at += ENTRY_OVERHEAD + len(entry.payload)
+            if at > end:
+                raise ValueError(f"the entry record before byte {at} is longer than its batch")
+        else:
+            record, at = _decode(content, at, end)
         yield record
     if content.count(0, at, end) != end - at:
         raise ValueError(f"something follows the last of {count} records, at byte {at}")
@@ -177,7 +186,9 @@ def decode_entry(content: bytes, at: int) -> Entry:
     if kind != Kind.ENTRY or end < at + ENTRY_OVERHEAD or end > len(content):
         raise ValueError(f"there is no entry record at byte {at}")
     payload = content[at + ENTRY_OVERHEAD : end]
-    return Entry(GroupId(group), index, term, EntryKind(entry_kind), log_time, checksum, payload)
+    if (known := _ENTRY_KINDS.get(entry_kind)) is None:
+        raise ValueError(f"the entry record at byte {at} has the unknown kind {entry_kind}")
+    return Entry(GroupId(group), index, term, known, log_time, checksum, payload)
 
 
 def _decode(content: bytes, at: int, end: int) -> tuple[Record, int]:
@@ -187,8 +198,6 @@ def _decode(content: bytes, at: int, end: int) -> tuple[Record, int]:
     after = at + RECORD_HEADER + length
     if after > end:
         raise ValueError(f"the record at byte {at} is longer than its batch")
-    if code == Kind.ENTRY:
-        return EntryRecord(decode_entry(content, at), at), after
     return _decode_small(code, GroupId(group), content[at + RECORD_HEADER : after], at), after
 
 

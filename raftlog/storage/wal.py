@@ -20,7 +20,7 @@ from raftlog.storage.format import (
     padded,
     seal_batch,
 )
-from raftlog.storage.group import GroupLog, GroupWrite, Place, objection
+from raftlog.storage.group import GroupLog, GroupWrite, Place, objection, record_length
 from raftlog.storage.identity import Identity, initialised, save
 from raftlog.storage.records import (
     ENTRY_OVERHEAD,
@@ -302,19 +302,15 @@ class Wal:
             assert reason is None, f"group {group}: {reason}"
 
     def _remember(self, writes: Sequence[GroupWrite], offsets: Sequence[int], segment: int) -> None:
-        n = 0
+        start = 0
         for write in writes:
             log = self._groups[write.group]
-            if write.entries:
-                first, total = write.entries[0], 0
-                for entry in write.entries:
-                    length = ENTRY_OVERHEAD + len(entry.payload)
-                    log.put(entry, Place(segment, offsets[n], length))
-                    total += length
-                    n += 1
-                self._points.note(
-                    write.group, first.index, first.term, offsets[n - len(write.entries)], total
-                )
+            if entries := write.entries:
+                ours = offsets[start : start + len(entries)]
+                log.put_all(entries, segment, ours)
+                span = ours[-1] + record_length(entries[-1]) - ours[0]
+                self._points.note(write.group, entries[0].index, entries[0].term, ours[0], span)
+                start += len(entries)
             if write.hard_state is not None:
                 log.set_hard_state(write.hard_state)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from raftlog.core.durable import HardState, SnapshotMeta, TermRun
-from raftlog.core.ids import EntryId, Index, Term
+from raftlog.core.ids import EntryId, Index, NodeId, Term
 from raftlog.core.membership import MembershipAt
 from raftlog.storage import DiskError, LogDamaged, StorageRefused, Wal, load_or_create
 from raftlog.storage.disk import SECTOR
@@ -308,6 +308,19 @@ def test_records_that_contradict_what_was_recorded_are_refused(
     go(tale())
 
 
+def test_a_segment_that_opens_with_another_standing_is_refused() -> None:
+    async def tale() -> None:
+        story = Story(16)
+        wal = await story.start()
+        await story.append(write(entry(1, 1, size=1800), term=1))
+        wal._groups[G0].hard_state = HardState(1, NodeId(3))
+        await wal.append([write(entry(2, 1, size=1800))])
+        with pytest.raises(LogDamaged, match="the segment opens with"):
+            await examine(story.disk)
+
+    go(tale())
+
+
 def test_a_record_of_a_later_version_is_refused_by_its_kind() -> None:
     async def tale() -> None:
         story = await written(lambda body: body.add(bytes([9]) + bytes(15)))
@@ -337,6 +350,9 @@ def test_s2_a_snapshot_from_another_log_leaves_nothing_of_this_one() -> None:
         log = (await examine(story.disk)).groups[G0]
         assert (log.base.last, log.last) == (EntryId(3, 4), EntryId(3, 5))
         assert log.recovered().runs == (TermRun(5, 3),)
+        story = await written(entries_of(1, 6, 1), truncation(4, 3))
+        log = (await examine(story.disk)).groups[G0]
+        assert (log.last, log.recovered().runs) == (EntryId(3, 4), ())
         story = await written(entries_of(1, 6, 1), truncation(9, 3))
         log = (await examine(story.disk)).groups[G0]
         assert (log.last, log.recovered().runs) == (EntryId(3, 9), ())

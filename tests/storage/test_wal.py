@@ -336,6 +336,29 @@ def test_no_space_for_a_large_batch_costs_nothing_but_that_batch() -> None:
     asyncio.run(main())
 
 
+def test_a_segment_whose_name_is_in_doubt_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        story = Story(1)
+        wal = await story.start()
+
+        async def fail() -> None:
+            monkeypatch.undo()
+            raise DiskError("the directory could not be synced")
+
+        monkeypatch.setattr(story.disk, "sync_names", fail)
+        with pytest.raises(
+            DiskError, match="directory"
+        ):  # the larger file has taken the name of the smaller one
+            await wal.append([write(entry(1, 1, size=2 * SEGMENT), term=1)])
+        await story.append(write(entry(1, 1, size=1800), term=1))
+        await story.append(write(entry(2, 1, size=1800)))
+        assert wal.end.segment == 2
+        await story.reopen()
+        await story.close()
+
+    asyncio.run(main())
+
+
 def test_room_is_made_once_however_many_ask() -> None:
     async def main() -> None:
         story = Story(1)
