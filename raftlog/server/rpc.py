@@ -16,6 +16,8 @@ from raftlog.transport.link import LinkBroken
 LOG = "raftlog.pb.Log"
 ADMIN = "raftlog.pb.Admin"
 
+_GOODBYE_SECONDS = 1.0
+
 _Context = grpc.aio.ServicerContext[bytes, bytes]
 _Unary = Callable[[bytes], Awaitable[bytes]]
 
@@ -37,20 +39,22 @@ class LogRpc:
         self._service: Service | None = None
         self._refusal = (grpc.StatusCode.FAILED_PRECONDITION, why_waiting)
         self._fail = fail
-        self._streams: set[asyncio.Task[object]] = set()
+        self._streams: dict[asyncio.Task[object], ServedLink] = {}
 
     def open(self, service: Service) -> None:
         """The node has started: serve."""
         self._service = service
 
     async def close(self) -> None:
-        """Refuse new calls and end every open stream. Answers already handed to gRPC still go out."""
+        """Refuse new calls, let the open streams give the answers they have, and end them; a second at most."""
         self._service = None
         self._refusal = (grpc.StatusCode.UNAVAILABLE, "this node is shutting down; ask another")
-        for stream in self._streams:
-            stream.cancel()
+        for link in self._streams.values():
+            link.drain()
         if self._streams:
-            await asyncio.wait(self._streams, timeout=1.0)
+            _, late = await asyncio.wait(self._streams, timeout=_GOODBYE_SECONDS)
+            for stream in late:
+                stream.cancel()
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """What the gRPC server registers."""
@@ -66,25 +70,22 @@ class LogRpc:
         service = self._service or await context.abort(*self._refusal)
         serving = asyncio.current_task()
         assert serving is not None, "a stream is served by a task"
-        self._streams.add(serving)
+        link = self._streams[serving] = ServedLink(context)
         try:
             # Says "you are connected" to a dialer before anybody has sent a frame.
             await context.send_initial_metadata(())
-            await service.serve_link(ServedLink(context))
+            await service.serve_link(link)
         except BadFrame as bad:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(bad))
-        except asyncio.CancelledError:
-            if self._service is not None:
-                raise  # the client is gone
-            serving.uncancel()
-            await context.abort(*self._refusal)
         except GRPC_ERRORS:
             raise
         except Exception as error:  # noqa: BLE001 - a defect must stop the node, not end as a line in gRPC's log
             self._fail(error)
             await context.abort(grpc.StatusCode.INTERNAL, "the node failed; its log says why")
         finally:
-            self._streams.discard(serving)
+            del self._streams[serving]
+        if link.draining:
+            await context.abort(*self._refusal)
 
 
 class AdminRpc:
@@ -114,6 +115,19 @@ class ServedLink:
 
     def __init__(self, context: _Context) -> None:
         self._context = context
+        self._receiving: asyncio.Task[object] | None = None
+        self._drained = asyncio.Event()
+
+    @property
+    def draining(self) -> bool:
+        """Whether nothing more is received."""
+        return self._drained.is_set()
+
+    def drain(self) -> None:
+        """Have `receive` say that the client has closed, so that what was asked is answered and nothing more."""
+        self._drained.set()
+        if self._receiving is not None:
+            self._receiving.cancel()
 
     async def send(self, frame: bytes) -> None:
         """See `Link.send`."""
@@ -124,10 +138,20 @@ class ServedLink:
 
     async def receive(self) -> bytes | None:
         """See `Link.receive`. A killed client looks like one that closed in good order: nothing may hang on it."""
+        if self.draining:
+            return None
+        self._receiving = task = asyncio.current_task()
         try:
             frame: object = await self._context.read()
         except GRPC_ERRORS as error:
             raise LinkBroken(f"the client is gone: {error}") from None
+        except asyncio.CancelledError:
+            if not self.draining or task is None:
+                raise
+            task.uncancel()
+            return None
+        finally:
+            self._receiving = None
         return frame if isinstance(frame, bytes) else None
 
     async def close(self) -> None:

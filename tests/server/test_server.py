@@ -16,12 +16,23 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from raftlog.admin import Member, Operator, Refused, StatusReply, Unreachable
 from raftlog.bootstrap import ask_all, carry_out, plan
+from raftlog.core.entry import Command
 from raftlog.core.ids import ClusterId
 from raftlog.core.settings import Settings
+from raftlog.machine.calls import encode_call
 from raftlog.pb import client_pb2, client_pb2_grpc
 from raftlog.server import Address, CannotServe, ServeOptions, Server
 from raftlog.storage import LogDamaged, StorageRefused
+from raftlog.transport.client_frames import (
+    ClientFrame,
+    decode_node_frame,
+    decode_runs,
+    encode_client_frame,
+    encode_rows,
+)
+from raftlog.transport.grpc_link import GrpcDialer
 from raftlog.transport.handshake import NO_CLUSTER
+from raftlog.transport.link import LinkBroken
 from statemachines.counter import Counter
 
 pytestmark = [pytest.mark.real, pytest.mark.asyncio]
@@ -273,3 +284,44 @@ async def test_nobody_at_an_address_is_said_with_the_address() -> None:
     async with Operator() as operator:
         with pytest.raises(Unreachable, match=r"no node answers at 127\.0\.0\.1:1: "):
             await operator.status("127.0.0.1:1")
+
+
+async def test_a_stream_is_taken_at_once_answered_and_ended_with_a_reason(tmp_path: Path) -> None:
+    async with running(tmp_path / "n1") as (_, address):
+        await initialise(address)
+        await serving(address)
+        dialer = GrpcDialer()
+        link = await dialer.dial(address)
+        bodies = [Command(0, 0, 0, 1, 1, encode_call(Counter.add, 1)) for _ in range(100)]
+        await link.send(encode_client_frame(ClientFrame(commands=encode_rows(bodies), first_call=1)))
+        frame = await link.receive()
+        assert frame is not None
+        while sum(len(results) for _, results in decode_runs(decode_node_frame(frame).replies)) < 100:
+            more = await link.receive()
+            assert more is not None
+            frame = more
+        idle = await dialer.dial(address)
+    for open_link in (link, idle):
+        with pytest.raises(LinkBroken, match="shutting down"):
+            await open_link.receive()
+    await dialer.close()
+
+
+async def test_a_stream_of_nonsense_ends_with_an_invalid_argument(tmp_path: Path) -> None:
+    async with running(tmp_path / "n1") as (_, address):
+        await initialise(address)
+        dialer = GrpcDialer()
+        link = await dialer.dial(address)
+        await link.send(b"\xff\xff\xff")
+        with pytest.raises(LinkBroken, match=r"cut off|wire type"):
+            await link.receive()
+        await dialer.close()
+        assert (await serving(address)).serving
+
+
+async def test_a_stream_to_a_waiting_node_hears_what_to_do(tmp_path: Path) -> None:
+    async with running(tmp_path / "n1") as (_, address):
+        dialer = GrpcDialer()
+        with pytest.raises(LinkBroken, match="run `raftlog init`"):
+            await dialer.dial(address)
+        await dialer.close()
