@@ -138,7 +138,7 @@ class ServedLink:
 
     async def receive(self) -> bytes | None:
         """See `Link.receive`. A killed client looks like one that closed in good order: nothing may hang on it."""
-        if self.draining:
+        if self._drained.is_set():
             return None
         self._receiving = task = asyncio.current_task()
         try:
@@ -146,7 +146,7 @@ class ServedLink:
         except GRPC_ERRORS as error:
             raise LinkBroken(f"the client is gone: {error}") from None
         except asyncio.CancelledError:
-            if not self.draining or task is None:
+            if not self._drained.is_set() or task is None:
                 raise
             task.uncancel()
             return None
