@@ -170,9 +170,9 @@ class Replica:
         self._propose(now)
         if (id := self._reads.ask()) is not None:
             raft.read_index(id, now)
-        self._perform_all(now)
+        self._perform_ready(now)
         if self._apply(now):
-            self._perform_all(now)
+            self._perform_ready(now)
         self._forwards.give_up(now, raft.leader)
 
     def written(self, ready: Ready) -> None:
@@ -250,8 +250,8 @@ class Replica:
 
     # -- performing
 
-    def _perform_all(self, now: Micros) -> None:
-        while self.raft.has_ready:
+    def _perform_ready(self, now: Micros) -> None:
+        if self.raft.has_ready:
             self._perform(self.raft.ready(), now)
 
     def _perform(self, ready: Ready, now: Micros) -> None:

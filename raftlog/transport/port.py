@@ -15,6 +15,9 @@ class Lane(Enum):
     BULK = "bulk"
     """Appended entries, forwarded commands and their answers."""
 
+    __hash__ = object.__hash__
+    """An enum's own hash is a Python call, and a lane is looked up for every frame."""
+
 
 class Inbox(Protocol):
     """Where a transport delivers."""

@@ -141,7 +141,7 @@ class Leader(Role):
             self.state.refuse(
                 message, f"acknowledges {message.match}, but this leader's log ends with {last}"
             )
-        elif progress.accepted(message.match, self.state.now):
+        elif progress.accepted(message.match, self.state.now) and message.match > self.state.committed:
             self._advance_commit()
 
     def _heartbeat_acked(self, message: HeartbeatAck, progress: Progress) -> None:
@@ -160,7 +160,8 @@ class Leader(Role):
 
     def synced(self) -> Change | None:
         """Its own disk has caught up."""
-        self._advance_commit()
+        if self.state.log.durable > self.state.committed:
+            self._advance_commit()
         return None
 
     def _advance_commit(self) -> None:
