@@ -62,7 +62,6 @@ class Examined(msgspec.Struct):
     """File, from and to: bytes of a write that no sync covered."""
     points: Points
     """The sparse index of the current segment so far."""
-    segments: dict[int, SegmentHeader]
 
     @property
     def end(self) -> Position:
@@ -229,7 +228,6 @@ class _Reader:
             ahead=[header for header in self._headers if header.sequence > self._current.sequence],
             torn=self._torn,
             points=self._points,
-            segments={header.sequence: header for header in self._headers},
         )
 
     def _begin(self, header: SegmentHeader) -> None:

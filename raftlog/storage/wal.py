@@ -1,14 +1,15 @@
 """The write-ahead log: appends for many groups in one synced write each, and reads of single entries."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from raftlog.clock import SystemClock
 from raftlog.core.durable import HardState, Recovered, SnapshotMeta
-from raftlog.core.entry import Entry
+from raftlog.core.entry import Entry, EntryKind
 from raftlog.core.ids import NOTHING, ClusterId, GroupId, Index
 from raftlog.core.membership import Membership, MembershipAt
+from raftlog.storage.ahead import Ahead
+from raftlog.storage.batch import Body, encode_writes
 from raftlog.storage.damage import Damage, LogDamaged, StorageRefused
 from raftlog.storage.disk import SECTOR, Disk, DiskError, DiskFull
 from raftlog.storage.format import (
@@ -19,6 +20,7 @@ from raftlog.storage.format import (
     batch_length,
     padded,
     seal_batch,
+    segment_name,
 )
 from raftlog.storage.group import GroupLog, GroupWrite, Place, objection, record_length
 from raftlog.storage.identity import Identity, initialised, save
@@ -27,8 +29,6 @@ from raftlog.storage.records import (
     MARK,
     Standing,
     decode_entry,
-    encode_entry,
-    encode_hard_state,
     encode_standing,
 )
 from raftlog.storage.recovery import Examined, examine, settle
@@ -41,23 +41,6 @@ MIN_SEGMENT: Final = 8 * SECTOR
 _entropy = SystemClock().entropy
 _KEPT: Final = 64 << 10
 _GAP: Final = 64 << 10
-
-
-class Body:
-    """The records of a batch before it has a place."""
-
-    def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-        self.count = 0
-        self.length = 0
-
-    def add(self, *pieces: bytes) -> int:
-        """Append one record; its offset within the body."""
-        start = self.length
-        self.pieces.extend(pieces)
-        self.length += sum(map(len, pieces))
-        self.count += 1
-        return start
 
 
 class Wal:
@@ -83,21 +66,15 @@ class Wal:
     ) -> None:
         self._disk = disk
         self._identity = identity
-        self._segment_size = segment_size
-        self._entropy = entropy
         self._groups = found.groups
-        self._segments = found.segments
         self._current = found.current
         self._closed = found.closed
         self._marked = found.marked
-        self._ahead = found.ahead
+        self._ahead = Ahead(disk, found.ahead, size=segment_size, entropy=entropy)
         self._points = found.points
         self._synced = found.end
-        self._preparing: asyncio.Task[None] | None = None
-        self._making = asyncio.Lock()
         self._writing = False
         self._failed: BaseException | None = None
-        self._space_error: DiskError | None = None
         self._damage: list[Damage] = []
 
     # ------------------------------------------------------------------------------------------- opening
@@ -168,7 +145,7 @@ class Wal:
             _refuse_base_without_snapshot(group, log)
         await settle(disk, found)
         wal = cls(disk, identity, found, segment_size=segment_size, entropy=entropy)
-        wal._prepare_ahead()
+        wal._ahead.begin(wal._current)
         return wal
 
     # -------------------------------------------------------------------------------------------- asking
@@ -184,7 +161,7 @@ class Wal:
     @property
     def full(self) -> bool:
         """No space for the next segment. The current one still takes writes; `make_room` tries again."""
-        return self._space_error is not None and not self._ahead
+        return self._ahead.refused
 
     @property
     def damage(self) -> tuple[Damage, ...]:
@@ -214,7 +191,7 @@ class Wal:
 
     async def _read_span(self, group: GroupId, first: Index, places: Sequence[Place]) -> list[Entry]:
         start = places[0].offset
-        name = self._segments[places[0].segment].name
+        name = segment_name(places[0].segment)
         content = await self._disk.read(name, start, places[-1].offset + places[-1].length - start)
         return [
             self._verified(content, place.offset - start, group, first + n, name, place.offset)
@@ -249,10 +226,10 @@ class Wal:
         """
         assert not self._writing, "two tasks append at once"
         self._admit(writes)
-        body, offsets = _encode(writes)
+        body, offsets = encode_writes(writes)
         if body.count == 0:
             return
-        start, segment = await self._commit(body, entries=bool(offsets), groups=len(writes))
+        start, segment = await self._commit(body, keeps_room=_has_commands(writes), groups=len(writes))
         self._remember(writes, [start + offset for offset in offsets], segment)
         self._marked = False
 
@@ -270,17 +247,16 @@ class Wal:
         body = Body()
         body.add(MARK)
         try:
-            await self._commit(body, entries=True, groups=0)
+            await self._commit(body, keeps_room=True, groups=0)
         except DiskFull:
             return
         self._marked = True
 
     async def make_room(self) -> bool:
         """While `full`: try again to allocate the next segment. Whether there is one now. May run beside an append."""
-        await self._prepared()
-        if not self._ahead:
-            await self._prepare_quietly()
-        return bool(self._ahead)
+        await self._ahead.settled()
+        await self._ahead.attempt(self._current)
+        return self._ahead.ready
 
     async def close(self) -> None:
         """Mark the end and stop. The disk stays open: it is the caller's."""
@@ -290,7 +266,7 @@ class Wal:
                 await self.mark()
         finally:
             self._failed = self._failed or DiskError("the log is closed")
-            await self._prepared()
+            await self._ahead.settled()
 
     def _admit(self, writes: Sequence[GroupWrite]) -> None:
         by_group: dict[GroupId, list[GroupWrite]] = {}
@@ -314,7 +290,7 @@ class Wal:
             if write.hard_state is not None:
                 log.set_hard_state(write.hard_state)
 
-    async def _commit(self, body: Body, *, entries: bool, groups: int) -> tuple[int, int]:
+    async def _commit(self, body: Body, *, keeps_room: bool, groups: int) -> tuple[int, int]:
         """Write and sync a batch: where in its segment its own records start, and the segment's number."""
         if self._failed is not None:
             raise DiskError(
@@ -322,7 +298,7 @@ class Wal:
             ) from self._failed
         self._writing = True
         try:
-            if not self._fits(body, entries=entries, groups=groups):
+            if not self._fits(body, keeps_room=keeps_room, groups=groups):
                 return await self._commit_to_next(body, groups)
             start = self._synced.offset
             await self._write(body)
@@ -330,11 +306,12 @@ class Wal:
         finally:
             self._writing = False
 
-    def _fits(self, body: Body, *, entries: bool, groups: int) -> bool:
+    def _fits(self, body: Body, *, keeps_room: bool, groups: int) -> bool:
         if self._closed:
             return False
-        # While no segment is ahead, the last room is for terms and votes: without them a node must fall silent.
-        kept = min(_KEPT, self._current.size // 8) if entries and not self._ahead else 0
+        # While no segment is ahead, the last room is for terms, votes and membership: without them a node must fall
+        # silent. Commands leave it free.
+        kept = min(_KEPT, self._current.size // 8) if keeps_room and not self._ahead.ready else 0
         room = self._current.size - self._synced.offset - self._points.closing_room(groups) - kept
         return batch_length(body.length) <= room
 
@@ -342,18 +319,14 @@ class Wal:
         opening = Body()
         for _, log in sorted(self._groups.items()):
             opening.add(encode_standing(log.standing()))
-        whole = SECTOR + batch_length(opening.length + body.length)
-        await self._prepared()
-        await self._ensure_ahead(whole + Points(max(whole, self._segment_size)).closing_room(groups))
+        own = opening.join(body)
+        whole = SECTOR + batch_length(opening.length)
+        await self._ahead.ensure(self._current, whole + Points(whole).closing_room(groups))
         if not self._closed:
             await self._close_segment()
         self._begin_next()
-        own = opening.length
-        opening.pieces += body.pieces
-        opening.length += body.length
-        opening.count += body.count
         await self._write(opening)
-        self._prepare_ahead()
+        self._ahead.begin(self._current)
         return SECTOR + BATCH_HEADER + own, self._current.sequence
 
     async def _close_segment(self) -> None:
@@ -368,8 +341,7 @@ class Wal:
         self._closed = True
 
     def _begin_next(self) -> None:
-        self._current = self._ahead.pop(0)
-        self._segments[self._current.sequence] = self._current
+        self._current = self._ahead.take()
         self._points = Points(self._current.size)
         self._closed = False
 
@@ -389,71 +361,9 @@ class Wal:
             raise
         self._synced = Position(self._current.sequence, end)
 
-    # ------------------------------------------------------------------------------- the segment ahead
 
-    def _prepare_ahead(self) -> None:
-        if not self._ahead:
-            self._preparing = asyncio.get_running_loop().create_task(
-                self._prepare_quietly(), name="wal: next segment"
-            )
-
-    async def _prepared(self) -> None:
-        """Let the preparation end; not by awaiting it, so that a cancelled append does not cancel it."""
-        if self._preparing is not None:
-            await asyncio.wait([self._preparing])
-
-    async def _prepare_quietly(self) -> None:
-        """Make the next segment; a refusal is a state, raised by the append that cannot do without it."""
-        try:
-            await self._ensure_ahead(MIN_SEGMENT)
-        except DiskError:
-            assert self._space_error is not None, "a refusal that is no state"
-
-    async def _ensure_ahead(self, needed: int) -> None:
-        """See to it that a segment with room for `needed` bytes is ahead; it may take the place of a smaller one."""
-        assert needed < MAX_SEGMENT, f"a segment cannot have {needed} bytes: the batch is too large"
-        async with self._making:
-            if not self._ahead or self._ahead[0].size < needed:
-                await self._make(max(padded(needed), self._segment_size))
-
-    async def _make(self, size: int) -> None:
-        # Once the rename was tried nobody knows which of two files has the name, so the smaller one is forgotten first.
-        forgotten, self._ahead = self._ahead, []
-        before = self._current
-        header = SegmentHeader(
-            self._entropy(), before.sequence + 1, before.id, size, before.cluster, self._identity.node
-        )
-        try:
-            for beyond in forgotten[1:]:
-                await self._disk.remove(beyond.name)
-            await prepare(self._disk, header)
-        except DiskFull as error:
-            self._ahead, self._space_error = forgotten[:1], error  # refused before anything was renamed
-            raise
-        except DiskError as error:
-            self._space_error = error
-            raise
-        self._ahead = [header]
-        self._segments[header.sequence] = header
-        self._space_error = None
-
-
-def _encode(writes: Sequence[GroupWrite]) -> tuple[Body, list[int]]:
-    """The records of the writes, and where in the body each entry's record starts."""
-    body = Body()
-    pieces, offset, offsets = body.pieces, 0, list[int]()
-    for write in writes:
-        for entry in write.entries:
-            offsets.append(offset)
-            pieces += encode_entry(entry)
-            offset += ENTRY_OVERHEAD + len(entry.payload)
-        if write.hard_state is not None:
-            pieces.append(encode_hard_state(write.group, write.hard_state))
-            offset += len(pieces[-1])
-            body.count += 1
-    body.count += len(offsets)
-    body.length = offset
-    return body, offsets
+def _has_commands(writes: Sequence[GroupWrite]) -> bool:
+    return any(entry.kind == EntryKind.COMMANDS for write in writes for entry in write.entries)
 
 
 def _within(log: GroupLog, first: Index, last: Index, max_bytes: int) -> list[Place]:
@@ -494,4 +404,4 @@ def _refuse_base_without_snapshot(group: GroupId, log: GroupLog) -> None:
         )
 
 
-__all__ = ["SEGMENT_SIZE", "Body", "GroupWrite", "Wal"]
+__all__ = ["SEGMENT_SIZE", "GroupWrite", "Wal"]

@@ -11,11 +11,11 @@ from raftlog.core.durable import HardState, SnapshotMeta, TermRun
 from raftlog.core.ids import EntryId, Index, NodeId, Term
 from raftlog.core.membership import MembershipAt
 from raftlog.storage import DiskError, LogDamaged, StorageRefused, Wal, load_or_create
+from raftlog.storage.batch import Body
 from raftlog.storage.disk import SECTOR
 from raftlog.storage.format import BATCH_HEADER, Position, segment_name
 from raftlog.storage.records import encode_entry, encode_hard_state, encode_truncation
 from raftlog.storage.recovery import examine
-from raftlog.storage.wal import Body
 from raftlog.testing.disk import SimDisk
 from raftlog.testing.platter import Platter
 from tests.storage.story import G0, SEGMENT, Entropy, Logs, Story, entry, membership, run, write
@@ -247,7 +247,7 @@ async def written(*bodies: Callable[[Body], object], segment_size: int = 8 * SEG
     for fill in bodies:
         body = Body()
         fill(body)
-        await wal._commit(body, entries=True, groups=1)
+        await wal._commit(body, keeps_room=True, groups=1)
         await wal.make_room()
         if segment_size == SEGMENT:  # the next segment opens with what these records say
             wal._groups = (await examine(story.disk)).groups

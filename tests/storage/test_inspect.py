@@ -7,6 +7,7 @@ from typing import Any
 
 from raftlog.core.entry import Entry
 from raftlog.core.ids import GroupId
+from raftlog.storage.batch import Body
 from raftlog.storage.disk import SECTOR
 from raftlog.storage.format import segment_name
 from raftlog.storage.inspect import (
@@ -20,7 +21,6 @@ from raftlog.storage.inspect import (
     verify,
 )
 from raftlog.storage.records import EntryRecord, Mark, Standing, encode_entry
-from raftlog.storage.wal import Body
 from raftlog.testing.disk import SimDisk
 from raftlog.testing.platter import Platter
 from tests.storage.story import G0, Story, entry, run, write
@@ -146,7 +146,7 @@ def test_an_entry_that_was_wrong_before_it_was_written_is_reported() -> None:
         body.add(
             *encode_entry(Entry(good.group, good.index, good.term, good.kind, good.log_time, 5, good.payload))
         )
-        await wal._commit(body, entries=True, groups=1)
+        await wal._commit(body, keeps_room=True, groups=1)
         _, report = await looked_at(story.disk.platter.contents())
         assert len(report.problems) == 1
         assert "entry 2@1 does not fit its own checksum" in report.problems[0]
