@@ -17,7 +17,7 @@ def ignore(text: str, fields: Mapping[str, object]) -> None:
 
 
 class Reporter:
-    """Tells the same sentence about the same lane of a peer once, until something else happens to that lane.
+    """Tells one thing about one lane of a peer once, until another thing happens to that lane.
 
     A peer that is down for an hour is dialed 3,600 times and reported once.
     """
@@ -26,13 +26,14 @@ class Reporter:
         self._on_event = on_event
         self._last: dict[tuple[NodeId, Lane], str] = {}
 
-    def tell(self, peer: NodeId, lane: Lane, text: str, **fields: object) -> None:
-        """Report `text` unless it was the last thing said about that lane."""
-        if self._last.get((peer, lane)) == text:
+    def tell(self, peer: NodeId, lane: Lane, text: str, *, thing: str = "", **fields: object) -> None:
+        """Report `text`, unless the last report about that lane was of the same `thing`, by default the text itself."""
+        thing = thing or text
+        if self._last.get((peer, lane)) == thing:
             return
         if len(self._last) >= _REMEMBERED:
             self._last.clear()  # strangers knock with ever new ids
-        self._last[peer, lane] = text
+        self._last[peer, lane] = thing
         self._on_event(text, {"peer": f"{peer:x}", "lane": lane.value, **fields})
 
     def forget(self, peer: NodeId) -> None:

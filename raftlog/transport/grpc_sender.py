@@ -81,7 +81,11 @@ class Sender:
         except StreamLost as lost:
             self._tell(str(lost))
         except GRPC_FAILURES as error:
-            self._tell(f"no stream to node {self._peer:x} at {self._address}: {await why(error, call)}")
+            reason = await why(error, call)
+            # While nobody answers, the reason changes with every attempt: refused, timed out, no route.
+            absent = isinstance(error, grpc.aio.AioRpcError) and error.code() is grpc.StatusCode.UNAVAILABLE
+            thing = "nobody answers" if absent else reason
+            self._tell(f"no stream to node {self._peer:x} at {self._address}: {reason}", thing)
         finally:
             self.outbox.close()
             call.cancel()
@@ -129,5 +133,5 @@ class Sender:
                 f"node {self._peer:x} at {self._address} hung up: {await call.details()}"
             ) from None
 
-    def _tell(self, text: str) -> None:
-        self._reporter.tell(self._peer, self._lane, text, address=self._address)
+    def _tell(self, text: str, thing: str = "") -> None:
+        self._reporter.tell(self._peer, self._lane, text, thing=thing, address=self._address)

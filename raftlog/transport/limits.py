@@ -18,12 +18,12 @@ class Limits:
 
     urgent_bytes: int = 1 << 20
     """Queued for one peer's urgent lane."""
-    bulk_bytes: int = 20 << 20
+    bulk_bytes: int = 12 << 20
     """Queued for one peer's bulk lane; more than `frame_bytes`, so that the largest entry can pass."""
     packet_bytes: int = 512 << 10
     """A packet takes no further frame beyond this."""
-    message_bytes: int = 16 << 20
-    """One gRPC message, received or sent, of nodes and clients alike."""
+    message_bytes: int = 12 << 20
+    """One gRPC message, received or sent, of nodes and clients alike; less than a segment of the log."""
     handshake_timeout: float = 3.0
     """For connecting and being welcomed."""
     stall_timeout: float = 10.0

@@ -78,6 +78,23 @@ def test_a_sentence_is_told_once_per_lane_until_another_one_is() -> None:
     assert told == [(text, lane.value) for text in ("down", "up", "down") for lane in Lane]
 
 
+def test_one_thing_in_many_words_is_told_once() -> None:
+    told: list[str] = []
+    reporter = Reporter(lambda text, fields: told.append(text))
+    for text, thing in [("refused", "away"), ("timed out", "away"), ("connected", ""), ("timed out", "away")]:
+        reporter.tell(NodeId(1), Lane.BULK, text, thing=thing)
+    assert told == ["refused", "connected", "timed out"]
+
+
+def test_what_is_remembered_of_strangers_is_bounded() -> None:
+    told: list[str] = []
+    reporter = Reporter(lambda text, fields: told.append(text))
+    for stranger in range(5_000):
+        reporter.tell(NodeId(stranger), Lane.URGENT, "refused")
+    assert len(told) == 5_000
+    assert len(reporter._last) <= 1_024
+
+
 @pytest.mark.parametrize("wrong", [{"message_bytes": 1 << 10}, {"bulk_bytes": 1 << 10}])
 def test_limits_that_do_not_nest_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must"):
