@@ -8,7 +8,7 @@ import grpc
 import grpc.aio
 
 from raftlog.service import AdminService, CallRefused, Code, Service
-from raftlog.storage import DiskError
+from raftlog.storage import DiskError, DiskFull
 from raftlog.transport.client_frames import BadFrame
 from raftlog.transport.grpc_errors import GRPC_ERRORS
 from raftlog.transport.link import LinkBroken
@@ -167,7 +167,10 @@ async def answer(
     except CallRefused as refused:
         await _abort(context, _CODES[refused.code], refused)
     except DiskError as refused:
-        await _abort(context, grpc.StatusCode.UNAVAILABLE, refused)
+        full = isinstance(refused, DiskFull)
+        await _abort(
+            context, grpc.StatusCode.RESOURCE_EXHAUSTED if full else grpc.StatusCode.INTERNAL, refused
+        )
     except Exception as error:  # noqa: BLE001 - a defect must stop the node, not end as a line in gRPC's log
         fail(error)
         await context.abort(grpc.StatusCode.INTERNAL, "the node failed; its log says why")

@@ -22,7 +22,7 @@ from raftlog.server.health import Health
 from raftlog.server.options import ServeOptions
 from raftlog.server.rpc import ADMIN, LOG, AdminRpc, LogRpc
 from raftlog.service import AdminService, AlreadyInitialised, GroupStatus, NodeStatus, PeerProgress, Service
-from raftlog.storage import Disk, DiskError, Identity, Wal, load_or_create
+from raftlog.storage import Disk, DiskError, Identity, StorageRefused, Wal, load_or_create
 from raftlog.transport.events import OnEvent, ignore
 from raftlog.transport.grpc_options import server_options
 from raftlog.transport.grpc_peer import GrpcTransport
@@ -287,6 +287,9 @@ class Server:
                 )
             except DiskError as error:
                 return error
+            except StorageRefused as error:
+                # An earlier try wrote the log and failed before it could say so: the next start reads it.
+                return AlreadyInitialised(f"{error}. Start it again: it may be a member already")
             self._tell("initialised", cluster=f"{cluster_id:016x}", voters=len(membership.voters))
             await self._start_node(await self._open_log())
             return None

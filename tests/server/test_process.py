@@ -1,0 +1,146 @@
+"""A server as a process: its log, its signals, and how it ends when the node cannot go on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from raftlog.server.process import first_cause, sentence
+from raftlog.storage import DiskError
+from tests.cli.running import PATIENCE, ROOT, raftlog
+
+pytestmark = pytest.mark.real
+
+
+class Running:
+    """A process of `raftlog serve --log-json`, and what it has said so far."""
+
+    def __init__(self, directory: Path, *flags: str) -> None:
+        command = [sys.executable, "-m", "raftlog", "serve", "--data-dir", str(directory), "--log-json"]
+        self.process = subprocess.Popen(
+            [*command, "--listen", "127.0.0.1:0", "--parent-fd", "0", *flags],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.lines: list[str] = []
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def event(self, text: str) -> dict[str, object]:
+        """The first event that begins with `text`, as soon as it is there."""
+        ends = time.monotonic() + PATIENCE
+        with self._news:
+            while True:
+                for event in self._events():
+                    if str(event["event"]).startswith(text):
+                        return event
+                assert self._reader.is_alive(), self.lines
+                assert self._news.wait(ends - time.monotonic()), self.lines
+
+    def end(self) -> int:
+        """Wait for the exit code."""
+        code = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        return code
+
+    def _events(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.lines if line.startswith("{")]
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._news:
+                self.lines.append(line)
+                self._news.notify_all()
+        with self._news:
+            self._news.notify_all()
+
+
+@contextmanager
+def running(directory: Path, *flags: str) -> Iterator[Running]:
+    server = Running(directory, *flags)
+    try:
+        yield server
+    finally:
+        server.process.kill()
+        server.end()
+        for pipe in (server.process.stdin, server.process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def initialised(server: Running) -> None:
+    assert raftlog("init", str(server.event("listening")["address"])).code == 0
+    server.event("serving")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_cleanly(number: signal.Signals, tmp_path: Path) -> None:
+    with running(tmp_path / "n1", "--name", "left") as server:
+        initialised(server)
+        server.process.send_signal(number)
+        assert server.end() == 0
+        assert server.event("stopping")["name"] == "left"
+        assert not [line for line in server.lines if not line.startswith("{")]
+    assert raftlog("log", "verify", tmp_path / "n1").out.endswith("sound\n")
+
+
+def test_the_end_of_its_parent_stops_it_cleanly(tmp_path: Path) -> None:
+    with running(tmp_path / "n1") as server:
+        initialised(server)
+        assert server.process.stdin is not None
+        server.process.stdin.close()
+        assert server.end() == 0
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    with running(tmp_path / "n1") as server:
+        server.event("listening")
+        os.kill(server.process.pid, signal.SIGSTOP)  # so that both have come before either is heard
+        server.process.send_signal(signal.SIGINT)
+        server.process.send_signal(signal.SIGTERM)
+        os.kill(server.process.pid, signal.SIGCONT)
+        assert server.end() in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+
+
+def test_a_failed_sync_ends_it_with_one_sentence(tmp_path: Path) -> None:
+    with running(tmp_path / "n1", "--disk-factory", "tests.server.failing:FailingDisk") as server:
+        address = str(server.event("listening")["address"])
+        (tmp_path / "n1" / "break").touch()
+        refused = raftlog("init", address)
+        assert refused.code == 3
+        assert refused.said.startswith(f"{address} refused: 0000000000000001.seg.new: ")
+        assert "the sync failed (EIO)" in refused.said
+        (tmp_path / "n1" / "break").unlink()
+        initialised(server)
+        (tmp_path / "n1" / "break").touch()
+        raftlog("kv", "put", "k", "v", "--node", address, "--timeout", "2")
+        assert server.end() == 1
+        words = [line for line in server.lines if not line.startswith("{")]
+    assert len(words) == 1
+    assert words[0].startswith("raftlog: 0000000000000001.seg: the sync failed (EIO)")
+
+
+def test_of_many_errors_the_worlds_is_told_and_a_defect_is_told_with_its_place() -> None:
+    disk = DiskError("the disk is gone")
+    group = BaseExceptionGroup("", [AssertionError("x"), BaseExceptionGroup("", [disk])])
+    assert first_cause(group) is disk
+    assert sentence(disk) == "the disk is gone"
+    try:
+        raise AssertionError("5 is not 6")
+    except AssertionError as error:
+        said = sentence(error)
+    assert said.startswith(
+        "the server stopped because of a defect: AssertionError: 5 is not 6 (server/test_process.py line "
+    )
