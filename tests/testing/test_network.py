@@ -48,9 +48,7 @@ def test_a_cut_is_one_way_and_what_is_sent_meanwhile_is_lost(seed: int) -> None:
     tell_in_simulation(story, seed=seed)  # type: ignore[arg-type]
 
 
-def test_streams_broken_by_a_lasting_cut_are_back_soon_after_it_is_healed() -> (
-    None
-):
+def test_streams_broken_by_a_lasting_cut_are_back_soon_after_it_is_healed() -> None:
     async def story(world: SimWorld) -> None:
         one, two = await pair(world)
         network, loop = sim(world), asyncio.get_running_loop()
