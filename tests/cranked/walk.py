@@ -57,6 +57,8 @@ class Walk:
             (self._restart, 4),
             (self._heal, 2),
             (self._free, 4),
+            (self._campaign, 2),
+            (self._settle, 3),
         )
         broken = (
             (self._crash, 2),
@@ -66,6 +68,7 @@ class Walk:
             (self._partition, 1),
             (self._cut, 1),
             (self._long_silence, 2),
+            (self._replace_leader, 2),
         )
         self._steps = [step for step, _ in ordinary + broken]
         self._weights = [weight for _, weight in ordinary] + [weight * self.disasters for _, weight in broken]
@@ -130,6 +133,13 @@ class Walk:
     def _heal(self) -> None:
         self.cluster.network.heal()
 
+    def _campaign(self) -> None:
+        if (node := self._any_up()) is not None:
+            self.cluster.campaign(node)
+
+    def _settle(self) -> None:
+        self.cluster.stabilize()
+
     def _free(self) -> None:
         if (node := self._any_up()) is not None:
             self._free_node(node)
@@ -173,6 +183,22 @@ class Walk:
         for node in self.cluster.up:
             if self.random.random() < 0.5:
                 self.cluster.tick(node)
+
+    def _replace_leader(self) -> None:
+        """Cut a leader off, without its noticing, for long enough that the others may elect and write."""
+        leaders = [node for node in self.cluster.up if self.cluster.core(node).leads]
+        if not leaders:
+            return
+        leader = self.random.choice(leaders)
+        others = [node for node in self.cluster.servers if node != leader]
+        self.cluster.network.partition([[leader], others])
+        self.cluster.now += self.cluster.settings.election_timeout
+        up = [node for node in others if node in self.cluster.up]
+        if up:
+            self.cluster.campaign(self.random.choice(up))
+            self._settle()
+            self._propose()
+            self._read()
 
     # -- recovery
 
