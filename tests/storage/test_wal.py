@@ -165,8 +165,9 @@ def test_a_membership_entry_is_known_until_it_is_replaced(disk: Disk) -> None:
         await wal.append(
             [write(entry(1, 1), membership_entry(2, 1, 1, 2), membership_entry(3, 1, 1), term=1)]
         )
-        wal = await reopen()
         at = (MembershipAt(2, membership(1, 2)), MembershipAt(3, membership(1)))
+        assert wal.recovered(G0).memberships == at
+        wal = await reopen()
         assert wal.recovered(G0).memberships == at
         await wal.append([write(entry(3, 2, size=1500), term=2)])
         await wal.append([write(entry(4, 2, size=1500))])
