@@ -1,10 +1,11 @@
 """What a state machine is: the raw contract, bytes in and a `Result` out, that every machine on a log fulfils."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 from typing import Any, ClassVar
 
+from raftlog.core.entry import Command
 from raftlog.core.ids import GroupId, Index, Micros
 from raftlog.machine.result import Result
 
@@ -64,10 +65,25 @@ class StateMachine(ABC):
     """Written into snapshots: a snapshot of another machine is refused."""
     version: ClassVar[int] = 1
     """Of the vocabulary of commands and of the snapshot's layout; raise it when either changes."""
+    checked_from: ClassVar[int] = 0
+    """Bodies of at least this many bytes are shown to `check` before they enter the log. What is shorter cannot stop
+    a replica, and `apply` answers it alike on all of them, whatever it says."""
 
     @abstractmethod
     def apply(self, command: bytes, context: Context) -> Result:
         """Run one command. A kind other than OK or ERROR is not the machine's to give, save `BAD_COMMAND`."""
+
+    def apply_run(
+        self, commands: Sequence[Command], context: Context, results: list[Result], end: int
+    ) -> None:
+        """Run the commands from `len(results)` up to `end`, all of one version, which `context` has already.
+
+        Each result is appended at once, so an exception is that of the command at `len(results)`; the rest is then
+        asked for anew. The same as `apply` one by one, which is all that most machines need.
+        """
+        for ordinal in range(len(results), end):
+            context.ordinal = ordinal
+            results.append(self.apply(commands[ordinal].body, context))
 
     @abstractmethod
     def query(self, query: bytes) -> Result:

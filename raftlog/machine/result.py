@@ -44,8 +44,8 @@ class Refusal(msgspec.Struct, frozen=True, array_like=True):
     """Worth another try after this long; 0: no advice."""
 
 
-class Result(msgspec.Struct, frozen=True, array_like=True):
-    """The answer to one command or query."""
+class Result(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The answer to one command or query. Unknown to the collector, as it can be part of no cycle: tables keep many."""
 
     kind: Kind
     body: bytes = b""

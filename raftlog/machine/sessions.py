@@ -1,7 +1,7 @@
 """The session table: the replicated duplicate filter that makes a retried command take effect once."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -36,10 +36,10 @@ class Session:
 
     Invariants: `floor >= 1` and never decreases; every key of `answers` is at least `floor`; a sequence below `floor`
     is never applied again; `size` is the sum over `answers`; in an ordered session every key is below `next`, and
-    `next` is the only sequence that may be applied.
+    `next` is the only sequence that may be applied; no key of `answers` is above `top`.
     """
 
-    __slots__ = ("answers", "floor", "id", "next", "open", "ordered", "size", "used")
+    __slots__ = ("answers", "floor", "id", "next", "open", "ordered", "size", "top", "used")
 
     def __init__(self, session_id: int, *, ordered: bool, used: Index) -> None:
         self.id = session_id
@@ -48,6 +48,8 @@ class Session:
         """Index of the last entry that carried a command of it."""
         self.floor = 1
         self.next = 1
+        self.top = 0
+        """The highest sequence kept. No part of the state: it only says sooner what `answers` would say."""
         self.answers: dict[int, Result] = {}
         self.size = 0
         self.open = True
@@ -60,8 +62,9 @@ class Session:
         else:  # a client may name any number: never count up to it
             gone = [sequence for sequence in self.answers if sequence < below]
         freed = 0
+        forget = self.answers.pop
         for sequence in gone:
-            result = self.answers.pop(sequence, None)
+            result = forget(sequence, None)
             if result is not None:
                 freed += len(result.body) + _OVERHEAD
         self.floor = below
@@ -123,8 +126,7 @@ class Sessions(Machine):
             if sequence > session.next:
                 return Result(Kind.OUT_OF_ORDER, msgspec.msgpack.encode(session.next))
             below = min(below, session.next)  # nobody has an answer that was never given
-        if below > session.floor:
-            self._bytes -= session.confirm(below)
+        self._confirm(session, below)
         if sequence < session.floor:
             return GONE
         answer = session.answers.get(sequence)
@@ -135,6 +137,7 @@ class Sessions(Machine):
         if not session.open:  # it closed itself, or was evicted by the session that it opened
             return
         session.next = sequence + 1
+        session.top = max(session.top, sequence)
         session.answers[sequence] = result
         size = len(result.body) + _OVERHEAD
         session.size += size
@@ -144,6 +147,66 @@ class Sessions(Machine):
             self._shrink(session)
         if self._bytes > limits.total_bytes:
             self._evict()
+
+    def fresh(
+        self, commands: Sequence[Command], start: int, end: int, index: Index
+    ) -> tuple[Session, int] | None:
+        """Admit as many of `commands[start:end]`, all of one session, as are surely new: up to where, None for none.
+
+        They are the common case, a client that numbers upwards and repeats nothing: each sequence is above all that
+        were ever kept and is not below what its command confirms. Storing the answers to some can then not change the
+        admission of the next, for what the table evicts lies below it; so they are admitted first, run, and kept
+        with `keep_fresh`. The machine that runs them must not be this one.
+        """
+        session = self._sessions.get(commands[start].client_id)
+        if session is None:
+            return None
+        ordered = session.ordered
+        lowest = session.next if ordered else max(session.top + 1, session.floor)
+        at = start
+        for asked in commands[start:end]:
+            sequence = asked.sequence
+            if sequence < lowest or asked.answered_below > sequence or (ordered and sequence != lowest):
+                break
+            lowest = sequence + 1
+            at += 1
+        if at == start:
+            return None
+        if session.used != index:
+            session.used = index
+            self._sessions.move_to_end(session.id)
+        return session, at
+
+    def keep_fresh(
+        self, session: Session, commands: Sequence[Command], results: Sequence[Result], start: int
+    ) -> None:
+        """Store the answers `results[start:]` to commands that `fresh` admitted, and forget what they confirm.
+
+        The same as `admit` and `keep` for one after the other, at once where no bound is near.
+        """
+        kept = results[start:]
+        came = commands[start : start + len(kept)]
+        size = sum([len(result.body) for result in kept]) + _OVERHEAD * len(kept)
+        limits = self._limits
+        if (
+            session.size + size > limits.session_bytes
+            or len(session.answers) + len(kept) > limits.session_answers
+            or self._bytes + size > limits.total_bytes
+        ):
+            for one, result in zip(came, kept, strict=True):
+                self._confirm(session, one.answered_below)
+                self.keep(session, one.sequence, result)
+            return
+        session.answers.update(zip([one.sequence for one in came], kept, strict=True))
+        session.top = came[-1].sequence
+        session.next = session.top + 1
+        session.size += size
+        self._bytes += size
+        self._confirm(session, max([one.answered_below for one in came]))
+
+    def _confirm(self, session: Session, below: int) -> None:
+        if below > session.floor:
+            self._bytes -= session.confirm(below)
 
     def _shrink(self, session: Session) -> None:
         # Down to three quarters, so that the sorting is paid for by many commands.
@@ -190,6 +253,7 @@ class Sessions(Machine):
             session.floor = floor
             session.next = following
             session.answers = dict(answers)
+            session.top = max(session.answers, default=0)
             session.size = sum(_size(result) for result in session.answers.values())
             self._sessions[session_id] = session
             self._bytes += session.size

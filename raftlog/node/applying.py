@@ -96,8 +96,13 @@ class Applying:
         return True
 
     def _slow(self, slow: SlowCommand) -> None:
+        who = (
+            f"command {slow.method}"
+            if slow.count == 1
+            else f"one or more of {slow.count} commands {slow.method}"
+        )
         self._on_event(
-            f"command {slow.method} took {slow.took / 1000:.1f} ms and held up everyone behind it",
+            f"{who} took {slow.took / 1000:.1f} ms and held up everyone behind it",
             {"index": slow.index, "ordinal": slow.ordinal},
         )
 

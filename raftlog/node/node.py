@@ -155,8 +155,12 @@ class Node:
         """Whether this node has the group."""
         return group in self._replicas
 
+    def refusals(self, group: GroupId, commands: Sequence[Command]) -> Mapping[int, Result]:
+        """The refusals of those commands that must not enter the log, by position."""
+        return self._replicas[group].applying.applier.refusals(commands)
+
     def check(self, group: GroupId, command: Command) -> Result | None:
-        """The refusal of a command that can never succeed."""
+        """Why a command can never succeed, in words, or None."""
         return self._replicas[group].applying.applier.check(command)
 
     def submit(self, group: GroupId, commands: Sequence[Command], done: Done) -> None:

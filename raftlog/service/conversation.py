@@ -153,29 +153,27 @@ class Conversation:
     def _submit(self, intake: _Intake, first: int, commands: Sequence[Command]) -> None:
         refused = self._refusals(intake, commands)
         if not refused:
-            self._requests.submit(intake.group, commands, partial(self._answer, intake, first))
+            self._requests.submit(intake.group, commands, partial(self._answer_all, intake, first, commands))
             return
         for position, result in refused.items():
             self._answer(intake, first + position, [result])
-        passed = [position for position in range(len(commands)) if position not in refused]
-        if passed:
+        numbers = [position for position in range(len(commands)) if position not in refused]
+        if numbers:
+            passed = [commands[position] for position in numbers]
+            calls = [first + position for position in numbers]
             self._requests.submit(
-                intake.group,
-                [commands[position] for position in passed],
-                partial(self._answer_scattered, intake, [first + position for position in passed]),
+                intake.group, passed, partial(self._answer_scattered, intake, calls, passed)
             )
 
     def _refusals(self, intake: _Intake, commands: Sequence[Command]) -> dict[int, Result]:
-        group, check = intake.group, self._requests.check
         limit = self._limits.command_bytes
         if intake.size > limit:  # else none of them can be over it
             refused = {i: self._over_limit(c.body) for i, c in enumerate(commands) if len(c.body) > limit}
         else:
             refused = {}
-        for position, command in enumerate(commands):
-            if (found := check(group, command)) is not None:
-                # Nothing was proposed, so it is the node that refuses, not the log: an earlier try may have happened.
-                refused.setdefault(position, Result(Kind.FAILED, found.body))
+        for position, found in self._requests.refusals(intake.group, commands).items():
+            # Nothing was proposed, so it is the node that refuses, not the log: an earlier try may have happened.
+            refused.setdefault(position, Result(Kind.FAILED, found.body))
         return refused
 
     def _over_limit(self, body: bytes) -> Result:
@@ -183,14 +181,34 @@ class Conversation:
             Kind.FAILED, f"{len(body)} bytes are over the limit of {self._limits.command_bytes} for one call"
         )
 
+    def _answer_all(
+        self, intake: _Intake, first: int, commands: Sequence[Command], results: Sequence[Result]
+    ) -> None:
+        self._answer(intake, first, self._explained(intake.group, commands, results))
+
+    def _explained(
+        self, group: GroupId, commands: Sequence[Command], results: Sequence[Result]
+    ) -> Sequence[Result]:
+        """The log answers all commands that do not fit in the same words: say here what is wrong with each."""
+        if self._over or not [True for result in results if result.kind is Kind.BAD_COMMAND]:
+            return results
+        check = self._requests.check
+        return [
+            (result.kind is Kind.BAD_COMMAND and check(group, command)) or result
+            for command, result in zip(commands, results, strict=True)
+        ]
+
     def _answer(self, intake: _Intake, first: int, results: Sequence[Result]) -> None:
         if not self._over:
             self._answers.append((intake, first, results))
             self._work.set()
 
-    def _answer_scattered(self, intake: _Intake, calls: Sequence[int], results: Sequence[Result]) -> None:
+    def _answer_scattered(
+        self, intake: _Intake, calls: Sequence[int], commands: Sequence[Command], results: Sequence[Result]
+    ) -> None:
         assert len(calls) == len(results), f"{len(calls)} commands got {len(results)} results"
-        rows = list(enumerate(zip(calls, results, strict=True)))
+        explained = self._explained(intake.group, commands, results)
+        rows = list(enumerate(zip(calls, explained, strict=True)))
         for _, run in groupby(rows, key=lambda row: row[1][0] - row[0]):  # equal while calls are consecutive
             pairs = [pair for _, pair in run]
             self._answer(intake, pairs[0][0], [result for _, result in pairs])

@@ -1,6 +1,6 @@
 """The Requests port: what the service asks of the node it stands before."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from raftlog.core.entry import Command
@@ -21,8 +21,12 @@ class Requests(Protocol):
         """Whether this node has the group. The other methods are asked about such groups only."""
         ...
 
+    def refusals(self, group: GroupId, commands: Sequence[Command]) -> Mapping[int, Result]:
+        """The refusals of those commands that must not enter the log, by position. Asked before they are proposed."""
+        ...
+
     def check(self, group: GroupId, command: Command) -> Result | None:
-        """The refusal of a command that can never succeed, or None. Asked once per command, before it is proposed."""
+        """Why a command can never succeed, in words, or None. Too dear to be asked about every command."""
         ...
 
     def submit(

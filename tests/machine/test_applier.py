@@ -1,5 +1,6 @@
 """What applying promises: order, one result per command, one digest for equal logs, slices, faults and stops."""
 
+import msgspec
 import pytest
 
 from raftlog.core.entry import Entry, EntryKind, seal
@@ -297,29 +298,45 @@ class Ticks:
         return self.now
 
 
+def crawling(ticks: Ticks, micros: int) -> type[Till]:
+    """A machine that has a command which takes that long."""
+
+    class Slow(Till):
+        @command
+        def crawl(self) -> None:
+            self.total += 1
+            ticks.now += micros
+
+    return Slow
+
+
 def test_slices_end_at_the_deadline_and_come_to_the_same() -> None:
+    ticks = Ticks(0)
+    slow = crawling(ticks, 100)
     log = Log()
-    entry = log.entry(*(loose(ADD) for _ in range(100)))
-    whole = Applier(Till)
-    ticks = Ticks(100)
-    sliced = Applier(Till, clock=ticks)
+    entry = log.entry(*(loose(encode_call(slow.crawl)) for _ in range(132)))  # type: ignore[attr-defined]
+    whole = Applier(slow)
+    sliced = Applier(slow, clock=ticks)
     sliced.begin(entry)
     parts = 0
     while (results := sliced.advance(ticks.now + 1000)) is None:
         parts += 1
         assert sliced.applied == NOTHING  # not before the last effect is visible
-        assert decode_result(Till.read, sliced.query(encode_call(Till.read))) < 100
+        # The first 32 were held to be quick, then the clock is read after each.
+        assert decode_result(Till.read, sliced.query(encode_call(Till.read))) == 22 + 10 * parts
         with pytest.raises(AssertionError, match="half applied"):
             sliced.capture()
         with pytest.raises(AssertionError, match="half applied"):
             sliced.begin(entry)
-    assert parts == 11  # nine commands to a slice: its first reading is the start
+    assert parts == 10
     assert results == whole.apply(entry)
     assert (sliced.applied, sliced.digest) == (whole.applied, whole.digest)
 
 
 def test_a_slice_runs_one_command_at_least() -> None:
-    log, applier = Log(), Applier(Till, clock=Ticks(10))
+    ticks, log = Ticks(1000), Log()
+    applier = Applier(Till, clock=ticks)
+    applier.apply(log.entry(loose(ADD)))
     applier.begin(log.entry(loose(ADD), loose(ADD)))
     assert applier.advance(0) is None
     results = applier.advance(0)
@@ -339,17 +356,75 @@ def test_answers_from_the_session_table_count_towards_the_slice() -> None:
 def test_slow_commands_are_reported_by_name() -> None:
     seen: list[SlowCommand] = []
     log, ticks = Log(), Ticks(1)
+    slow = crawling(ticks, 50_000)
+    applier = Applier(slow, clock=ticks, slow_after=20_000, on_slow=seen.append)
+    crawl = loose(encode_call(slow.crawl))  # type: ignore[attr-defined]
+    add = loose(ADD)
+    applier.apply(log.entry(add, crawl, add))
+    assert seen == [SlowCommand(1, 0, "Slow.add or Slow.crawl", 50_001, 3)]
+    applier.apply(log.entry(*[add] * 50, crawl, *[add] * 100))
+    assert seen[1:] == [SlowCommand(2, 50, "Slow.crawl", 50_001)]  # timed alone after the first
+    applier.apply(log.entry(*[add] * 50, crawl))
+    # Many were quick in between.
+    assert seen[2:] == [SlowCommand(3, 32, "Slow.add or Slow.crawl", 50_001, 19)]
 
-    class Slow(Till):
+
+def test_a_slow_command_among_quick_ones_overruns_the_slice_once() -> None:
+    log, ticks = Log(), Ticks(0)
+    slow = crawling(ticks, 1_000)
+    applier = Applier(slow, clock=ticks)
+    applier.begin(log.entry(*[loose(encode_call(slow.crawl))] * 100))  # type: ignore[attr-defined]
+    parts = [32_000, *[4_000] * 17]
+    for number, held in enumerate(parts, 1):
+        before = ticks.now
+        assert (applier.advance(before + 4_000) is None) == (number < len(parts))
+        assert ticks.now - before == held
+
+
+def test_what_must_not_enter_the_log_is_told_from_what_merely_does_not_fit() -> None:
+    class Open(Machine):
+        name = "Till"
+
         @command
-        def crawl(self) -> None:
-            ticks.now += 50_000
+        def put(self, where: Place) -> None: ...
 
-    applier = Applier(Slow, clock=ticks, slow_after=20_000, on_slow=seen.append)
-    applier.apply(log.entry(loose(ADD), loose(encode_call(Slow.crawl)), loose(ADD)))
-    assert [(slow.index, slow.ordinal, slow.method, slow.took) for slow in seen] == [
-        (1, 1, "Slow.crawl", 50_001)
-    ]
+    misfit, newer, elsewhere = loose(b"\x92\xa3add\xa1x"), loose(ADD, version=2), loose(ADD, machine=2)
+    deep = loose(b"\x92\xa3put\x81\xa1q" + b"\x91" * 100_000)
+    for make, bad in ((Till, {1, 2}), (Open, {1, 2, 4})):
+        applier = Applier(make)
+        refused = applier.refusals([misfit, newer, elsewhere, loose(ADD), deep, opening()])
+        assert set(refused) == bad
+        assert {result.kind for result in refused.values()} == {Kind.BAD_COMMAND}
+    assert Applier(Till).apply(Log().entry(misfit, deep)) == [NOT_FITTING, NOT_FITTING]
+
+
+class Place(msgspec.Struct):
+    """Its unknown fields are passed over in decoding, however deep they nest."""
+
+    x: int = 0
+
+
+def test_a_machine_with_checks_of_its_own_is_asked_about_every_body() -> None:
+    class Picky(Till):
+        def check(self, body: bytes, *, query: bool = False) -> str | None:
+            return "not today"
+
+    class Own(Till):
+        def apply(self, command: bytes, context: Context) -> Result:
+            return super().apply(command, context)
+
+    assert set(Applier(Picky).refusals([loose(ADD), loose(ADD)])) == {0, 1}
+    assert set(Applier(Own).refusals([loose(b""), loose(ADD)])) == {0}
+
+
+def test_a_machine_that_applies_in_its_own_way_is_asked_command_by_command() -> None:
+    class Twice(Till):
+        def apply(self, command: bytes, context: Context) -> Result:
+            super().apply(command, context)
+            return super().apply(command, context)
+
+    results = Applier(Twice).apply(Log().entry(loose(ADD), loose(ADD), loose(ADD)))
+    assert [value_of(result) for result in results] == [2, 4, 6]
 
 
 def test_a_snapshot_restores_everything_and_goes_on_alike() -> None:

@@ -299,6 +299,55 @@ def test_under_eviction_nothing_is_ever_applied_twice(steps: list[tuple[int, int
     assert len(marks) == len(set(marks))
 
 
+batches = st.lists(
+    st.tuples(
+        st.integers(0, 2),  # which session, 2: none
+        st.sampled_from([0, 0, 0, 0, -3, -1, 1, 2]),  # where it begins, from the sequence after its last one
+        st.integers(1, 12),  # how many
+        st.sampled_from([30, 30, 30, 6, 2, 0, -1]),  # how far what they confirm lies behind them
+        st.integers(0, 120),  # size of the answers
+        st.sampled_from([False] * 5 + [True]),  # whether one in the middle is a fault
+    ),
+    min_size=5,
+    max_size=25,
+)
+
+
+@given(batches, st.lists(st.booleans(), min_size=2, max_size=2))
+def test_commands_that_are_admitted_together_come_to_the_same_as_one_by_one(
+    batches: list[tuple[int, int, int, int, int, bool]], kinds: list[bool]
+) -> None:
+    limits = Limits(sessions=3, session_answers=16, session_bytes=1500, total_bytes=1600)
+    log = Log()
+    together = Applier(Padded, limits=limits)
+    alone = Applier(Padded, limits=limits, clock=iter(range(0, 1 << 40, 1_000)).__next__)
+    ids = [open_session(log, together, ordered=ordered) for ordered in kinds]
+    feed(alone, log.entries)
+    following = [1, 1, 1]
+    for which, back, count, behind, size, breaks in batches:
+        first = max(1, following[which] + back)
+        calls = [
+            encode_call(Padded.pad, f"{n}", -1 if breaks and n == first + count // 2 else size)
+            for n in range(first, first + count)
+        ]
+        if which == 2:
+            entry = log.entry(*map(loose, calls))
+        else:
+            entry = log.entry(
+                *(
+                    numbered(ids[which], n, call, answered_below=max(1, n - behind))
+                    for n, call in enumerate(calls, first)
+                )
+            )
+        following[which] = max(following[which], first + count)
+        assert together.apply(entry) == alone.apply(entry)
+        assert list(together.write(together.capture())) == list(alone.write(alone.capture()))
+        if size % 7 == 0:  # what is restored goes on alike
+            stream = list(together.write(together.capture()))
+            together = Applier(Padded, limits=limits)
+            together.restore(stream)
+
+
 class Padded(Machine):
     """Answers of any size."""
 
@@ -310,7 +359,7 @@ class Padded(Machine):
     @command
     def pad(self, mark: str, size: int) -> bytes:
         self.marks.append(mark)
-        return bytes(size)
+        return bytes(size)  # below 0: a fault
 
 
 def test_expiry_asks_no_clock() -> None:

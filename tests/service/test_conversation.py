@@ -41,8 +41,17 @@ class Node:
     def serves(self, group: GroupId) -> bool:
         return group in (0, 5)
 
+    def refusals(self, group: GroupId, commands: Sequence[Command]) -> dict[int, Result]:
+        return {
+            at: refusal(Kind.BAD_COMMAND, "it is bad")
+            for at, command in enumerate(commands)
+            if command.body == b"bad"
+        }
+
     def check(self, group: GroupId, command: Command) -> Result | None:
-        return refusal(Kind.BAD_COMMAND, "it is bad") if command.body == b"bad" else None
+        return (
+            None if command.body == b"fits" else refusal(Kind.BAD_COMMAND, f"{command.body!r} does not fit")
+        )
 
     def submit(
         self, group: GroupId, commands: Sequence[Command], done: Callable[[Sequence[Result]], None]
@@ -235,6 +244,26 @@ def test_a_command_that_is_too_large_or_bad_fails_alone() -> None:
         assert {call: result.body for call, result in found.items()} == {1: b"a", 3: b"b", 5: b"c", 6: b"d"}
 
     serving(test, limits)
+
+
+def test_a_command_that_did_not_fit_is_answered_with_what_was_wrong_with_it() -> None:
+    misfit = refusal(Kind.BAD_COMMAND, "the same words in every log")
+
+    async def test(node: Node, wire: Wire) -> None:
+        for first, sent in ((1, [b"a", b"x", b"fits"]), (11, [b"a", b"bad", b"x", b"fits"])):
+            await wire.client.send(frame(sent, first=first))
+            await settle()
+            ((commands, done),) = node.submitted
+            node.submitted.clear()
+            done([OK] + [misfit] * (len(commands) - 1))
+        found = await answers(wire.client, 7)
+        assert [found[call] for call in (1, 11)] == [OK, OK]
+        assert {found[call].kind for call in (2, 3, 13, 14)} == {Kind.BAD_COMMAND}
+        assert [reason(found[call]) for call in (2, 13)] == ["b'x' does not fit"] * 2
+        # This node knows nothing against it, another one did when it was applied.
+        assert [found[call] for call in (3, 14)] == [misfit, misfit]
+
+    serving(test)
 
 
 @pytest.mark.parametrize(
