@@ -1,0 +1,640 @@
+"""The client's core: keeps one link, sends what waits in batches, and sees to it that every call gets one outcome."""
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Sequence
+from random import Random
+
+import msgspec
+
+from raftlog.client.addresses import Addresses
+from raftlog.client.deadlines import Deadlines
+from raftlog.client.limits import Limits
+from raftlog.client.pending import COMMAND, Bulk, Pending, Place
+from raftlog.client.session import ClientSession
+from raftlog.core.ids import META_GROUP, ClusterId, GroupId, Index
+from raftlog.machine.calls import encode_call
+from raftlog.machine.result import Kind, Refusal, Result, refusal
+from raftlog.machine.sessions import Sessions
+from raftlog.transport.client_frames import (
+    BadFrame,
+    ClientFrame,
+    decode_node_frame,
+    decode_runs,
+    encode_client_frame,
+    encode_rows,
+)
+from raftlog.transport.link import Dialer, Link, LinkBroken
+
+ANY_CLUSTER = ClusterId(0)
+_SESSIONS = 0
+"""The machine that keeps the sessions."""
+_FIRST_REST = 0.02
+_LONGEST_REST = 1.0
+
+
+class Engine:
+    """What happens to a call between its encoding and its result.
+
+    Invariants:
+    - A call is in one place (`Place`) and gets one outcome, at the latest when its deadline passes.
+    - A command is sent a second time only if every earlier try certainly did not happen, or under the session and
+      sequence of the first: then the session table applies it once at most.
+    - `failed` is said of a command only if no try of it may have happened.
+    - At most `window_calls`, and `window_bytes` and one more body, are on the link.
+    - Everything of a session below `answered_below` is answered or given up.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        dialer: Dialer,
+        random: Random,
+        *,
+        group: GroupId = META_GROUP,
+        cluster_id: ClusterId = ANY_CLUSTER,
+        session: bool = True,
+        limits: Limits | None = None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._addresses = Addresses(addresses, random)
+        self._dialer = dialer
+        self._random = random
+        self._group = group
+        self._cluster_id = cluster_id
+        self._wants_session = session
+        self._limits = limits or Limits()
+
+        self._commands: deque[Pending] = deque()
+        """Queued commands that go under the session."""
+        self._plain: deque[Pending] = deque()
+        """Queued queries and commands without a session."""
+        self._gone_queued = 0
+        """Entries of both that have their outcome already: swept when they are the most."""
+        self._resting: list[tuple[float, int, Pending]] = []
+        self._rests = 0
+        self._rest_timer: asyncio.TimerHandle | None = None
+        self._flight: dict[int, Pending] = {}
+        """Sent on the present link, by call."""
+        self._flight_bytes = 0
+        self._next_call = 1
+
+        self._session: ClientSession | None = None
+        self._opening: Pending | None = None
+        self._deadlines: Deadlines[Pending | Bulk] = Deadlines(self._loop, self._expire)
+        self._work = asyncio.Event()
+        self._closed = False
+
+        self._address = ""
+        """Of the present link, or the last."""
+        self._connected = False
+        self._over: str | None = None
+        """Why the present link is to be given up."""
+        self._leaving = False
+        """A better node is known: only answers are waited for."""
+        self._refused_since: float | None = None
+        """When the present node began to answer with nothing but refusals."""
+        self._ping = False
+        self._heard = 0.0
+        self._deadman: asyncio.Timeout | None = None
+        self._trouble = "no node has been reached yet"
+        self.applied: Index = 0
+        """Answers so far reflect the log up to here."""
+
+    # What callers do.
+
+    @property
+    def time(self) -> float:
+        """The clock that deadlines are on."""
+        return self._loop.time()
+
+    def submit(self, body: bytes, level: int, deadline: float, machine: int, version: int) -> Pending:
+        """Queue one call; its outcome arrives at its `answer`."""
+        call = Pending(
+            body=body,
+            level=level,
+            machine=machine,
+            version=version,
+            deadline=deadline,
+            size=len(body),
+            answer=self._loop.create_future(),
+        )
+        self._deadlines.add(call)
+        self._enqueue(call)
+        return call
+
+    def submit_bulk(
+        self, bodies: Sequence[bytes], level: int, deadline: float, machine: int, version: int
+    ) -> Bulk:
+        """Queue many calls that share a deadline; their outcomes arrive together."""
+        bulk = Bulk(len(bodies), deadline, self._loop.create_future())
+        bulk.calls = [
+            Pending(
+                body=body,
+                level=level,
+                machine=machine,
+                version=version,
+                deadline=deadline,
+                size=len(body),
+                bulk=bulk,
+                position=position,
+            )
+            for position, body in enumerate(bodies)
+        ]
+        self._deadlines.add(bulk)
+        for call in bulk.calls:
+            self._enqueue(call)
+        return bulk
+
+    def abandon(self, work: Pending | Bulk) -> None:
+        """Nobody waits for it any more. What was sent may still happen; what was not, will not be."""
+        self._deadlines.remove(work)
+        for call in work.calls if isinstance(work, Bulk) else (work,):
+            if call.place is not Place.DONE:
+                self._give_up(call)
+
+    def _enqueue(self, call: Pending) -> None:
+        if self._closed:
+            call.place = Place.SENT  # it never was in a queue
+            self._settle(
+                call, refusal(Kind.FAILED, "the client is closed, so nothing was sent: open a new one")
+            )
+            return
+        self._queue_of(call).append(call)
+        self._work.set()
+
+    def _queue_of(self, call: Pending) -> deque[Pending]:
+        return self._commands if self._sessioned(call) else self._plain
+
+    def _sessioned(self, call: Pending) -> bool:
+        return call.level == COMMAND and call.machine != _SESSIONS and self._wants_session
+
+    # Outcomes.
+
+    def _settle(self, call: Pending, result: Result) -> None:
+        """The outcome. The call may be queued or resting still; it is passed over there."""
+        queued = call.place is Place.QUEUED
+        if call.sequence:
+            self._end_sequence(call)
+        call.settle(result)
+        if call.bulk is None:
+            self._deadlines.remove(call)
+        elif not call.bulk.missing:
+            self._deadlines.remove(call.bulk)
+        if queued:
+            self._note_gone()
+
+    def _give_up(self, call: Pending) -> None:
+        """As `_settle`, for a caller that was cancelled."""
+        queued = call.place is Place.QUEUED
+        if call.sequence:
+            self._end_sequence(call)
+        call.answer = call.bulk = None
+        call.settle(_NOBODY)
+        if queued:
+            self._note_gone()
+
+    def _end_sequence(self, call: Pending) -> None:
+        # Also when the deadline has passed: it is not sent again, and once the nodes know, a straggler is refused.
+        if self._session is not None and self._session.id == call.client_id:
+            self._session.answered(call.sequence)
+        call.sequence = call.client_id = 0
+
+    def _expire(self, work: Pending | Bulk) -> None:
+        for call in work.calls if isinstance(work, Bulk) else (work,):
+            if call.place is not Place.DONE:
+                self._settle(call, self._late(call))
+
+    def _late(self, call: Pending) -> Result:
+        leader = call.said.leader if call.said else None
+        late = f"the deadline passed: {self._why(call)}"
+        if call.level != COMMAND:
+            return refusal(Kind.FAILED, f"{late}; a query changes nothing, so ask again", leader=leader)
+        if call.uncertain or call.place is Place.SENT:
+            return refusal(Kind.UNKNOWN, f"{late}; it was sent, so {_DOUBT}", leader=leader)
+        return refusal(Kind.FAILED, f"{late}; it has not happened and will not, so call again", leader=leader)
+
+    def _why(self, call: Pending) -> str:
+        if call.place is Place.SENT:
+            return f"{self._address} has not answered"
+        if call.said is not None:
+            return call.said.reason
+        return f"{self._address} is busy with earlier calls" if self._connected else self._trouble
+
+    def _note_gone(self) -> None:
+        # A client whose cluster is away must not grow with every call that times out.
+        self._gone_queued += 1
+        if self._gone_queued > 64 and self._gone_queued * 2 > len(self._commands) + len(self._plain):
+            for queue in (self._commands, self._plain):
+                kept = [call for call in queue if call.place is Place.QUEUED]
+                queue.clear()
+                queue.extend(kept)
+            self._gone_queued = 0
+
+    # The link.
+
+    async def run(self) -> None:
+        """Dial, talk, dial again; for ever, as long as there is something to do."""
+        while True:
+            while not self._needed():
+                self._work.clear()
+                await self._work.wait()
+            address, pause = self._addresses.next()
+            if pause:
+                await asyncio.sleep(pause)
+            try:
+                async with asyncio.timeout(self._limits.dial_patience):
+                    link = await self._dialer.dial(address)
+            except (LinkBroken, TimeoutError) as error:
+                self._addresses.failed()
+                said = str(error) or f"no answer within {self._limits.dial_patience:g} s"
+                self._trouble = f"{address} cannot be reached ({said})"
+            else:
+                await self._converse(address, link)
+
+    def _needed(self) -> bool:
+        return any(call.place is Place.QUEUED for queue in (self._commands, self._plain) for call in queue)
+
+    async def _converse(self, address: str, link: Link) -> None:
+        self._address = address
+        self._connected = True
+        self._over = None
+        self._leaving = self._ping = False
+        self._heard = self.time
+        self._refused_since = None
+        try:
+            async with asyncio.timeout(None) as self._deadman, asyncio.TaskGroup() as tasks:
+                reader = tasks.create_task(self._receive(link), name=f"read {address}")
+                watch = tasks.create_task(self._watch(), name=f"watch {address}")
+                await self._send(link)
+                reader.cancel()
+                watch.cancel()
+        except TimeoutError:
+            pass  # `_hang_up` has said why
+        finally:
+            self._connected = False
+            self._deadman = None
+            self._lose_flight()
+            await link.close()
+        if not self._leaving:
+            self._addresses.failed()
+
+    def _hang_up(self, why: str) -> None:
+        """Give the link up even if it is stuck in the middle of sending."""
+        if self._over is None:
+            self._over = why
+        if self._deadman is not None and not self._deadman.expired():
+            self._deadman.reschedule(self.time)
+
+    async def _watch(self) -> None:
+        """Tells a slow node, which answers a ping, from one that is gone without a word."""
+        limits = self._limits
+        while True:
+            await asyncio.sleep(limits.ping_after / 2)
+            silent = self.time - self._heard if self._flight else 0.0
+            if silent >= limits.patience:
+                self._hang_up(f"nothing was heard from it for {silent:.1f} s")
+                return
+            if silent >= limits.ping_after:
+                self._ping = True
+                self._work.set()
+
+    # Sending.
+
+    async def _send(self, link: Link) -> None:
+        while self._over is None:
+            if not self._flight and (self._leaving or self._fruitless()):
+                return
+            frame = None if self._leaving else self._frame()
+            if frame is None:
+                self._work.clear()
+                await self._work.wait()
+                continue
+            try:
+                await link.send(frame)
+            except LinkBroken as error:
+                self._end(str(error))
+
+    def _fruitless(self) -> bool:
+        """This node has nothing to say but that it cannot: another one may be on the right side of a partition."""
+        since = self._refused_since
+        return since is not None and self.time - since > self._limits.fruitless
+
+    def _frame(self) -> bytes | None:
+        """What waits, as far as the window has room for it; a sign of life is asked for if that is due."""
+        limits = self._limits
+        if self._commands and self._session is None and self._opening is None:
+            self._open_session()
+        room = limits.window_calls - len(self._flight)
+        size = min(limits.frame_bytes, limits.window_bytes - self._flight_bytes)
+        commands: list[Pending] = []
+        queries: list[Pending] = []
+        size = self._take_plain(commands, queries, room, size)
+        rows = [(0, 0, 0, call.machine, call.version, call.body) for call in commands]
+        size = self._take_commands(commands, rows, room - len(commands) - len(queries), size)
+        first = self._next_call
+        if commands or queries:
+            self._note_sent(commands, queries)
+        elif not self._ping:
+            return None
+        self._ping = False
+        return encode_client_frame(
+            ClientFrame(
+                group=self._group,
+                cluster_id=self._cluster_id,
+                first_call=first,
+                commands=encode_rows(rows),
+                queries=encode_rows([(q.level, q.machine, q.version, q.body) for q in queries]),
+            )
+        )
+
+    def _take_plain(self, commands: list[Pending], queries: list[Pending], room: int, size: int) -> int:
+        queue = self._plain
+        while queue and room > 0 and size > 0:
+            call = queue.popleft()
+            if call.place is not Place.QUEUED:
+                self._gone_queued -= 1
+                continue
+            (commands if call.level == COMMAND else queries).append(call)
+            room -= 1
+            size -= call.size
+        return size
+
+    def _take_commands(
+        self, taken: list[Pending], rows: list[tuple[int, int, int, int, int, bytes]], room: int, size: int
+    ) -> int:
+        session, queue = self._session, self._commands
+        if session is None:
+            return size
+        below, spread = session.answered_below, self._limits.spread
+        while queue and room > 0 and size > 0:
+            call = queue[0]
+            if call.place is not Place.QUEUED:
+                queue.popleft()
+                self._gone_queued -= 1
+                continue
+            if call.client_id != session.id:
+                if call.uncertain:  # of a session that is gone, and its answer with it
+                    self._settle(call, _EXPIRED)
+                    continue
+                if session.spread >= spread:
+                    break
+                call.client_id, call.sequence = session.id, session.take()
+            queue.popleft()
+            taken.append(call)
+            rows.append((session.id, call.sequence, below, call.machine, call.version, call.body))
+            room -= 1
+            size -= call.size
+        return size
+
+    def _note_sent(self, commands: Sequence[Pending], queries: Sequence[Pending]) -> None:
+        if not self._flight:
+            self._heard = self.time  # nothing was asked before, so silence meant nothing
+        number = self._next_call
+        flight = self._flight
+        for calls in (commands, queries):
+            for call in calls:
+                call.place = Place.SENT
+                flight[number] = call
+                number += 1
+                self._flight_bytes += call.size
+        self._next_call = number
+
+    # Receiving.
+
+    async def _receive(self, link: Link) -> None:
+        try:
+            while (frame := await link.receive()) is not None:
+                self._heard = self.time
+                self._take_answers(frame)
+            self._end(f"{self._address} ended the stream")
+        except LinkBroken as error:
+            self._end(str(error))
+        except BadFrame as error:
+            self._end(f"{self._address} sent what is no frame: {error}")
+        finally:
+            self._end("reading was cancelled")  # gRPC cancels readers of a channel that closes
+
+    def _end(self, why: str) -> None:
+        if self._over is None:
+            self._over = why
+        self._work.set()
+
+    def _take_answers(self, frame: bytes) -> None:
+        outer = decode_node_frame(frame)
+        flight = self._flight
+        worked = False
+        for first, results in decode_runs(outer.replies):
+            for number, result in enumerate(results, first):
+                call = flight.pop(number, None)
+                if call is None:  # a repeated answer
+                    continue
+                self._flight_bytes -= call.size
+                if call.place is Place.DONE:  # too late
+                    continue
+                if result.kind < Kind.SESSION_EXPIRED:
+                    worked = True
+                    self._settle(call, result)
+                else:
+                    self._consider(call, result)
+        if worked:
+            self._refused_since = None
+            self._addresses.worked()
+        if outer.applied > self.applied:
+            self.applied = outer.applied
+        self._work.set()
+
+    def _consider(self, call: Pending, result: Result) -> None:
+        """An answer that may not be the outcome yet."""
+        match result.kind:
+            case Kind.OK | Kind.ERROR | Kind.FAULT | Kind.BAD_COMMAND | Kind.SKIPPED | Kind.OUT_OF_ORDER:
+                self._settle(call, result)
+            case Kind.SESSION_EXPIRED | Kind.ANSWER_GONE:
+                self._lost_in_session(call, result)
+            case Kind.FAILED:
+                self._refused(call, result)
+            case Kind.UNKNOWN:
+                self._left_open(call, result)
+
+    def _lost_in_session(self, call: Pending, result: Result) -> None:
+        """The session table no longer knows. The first try of all was not applied then, a later one says nothing."""
+        if result.kind is Kind.SESSION_EXPIRED and self._session and self._session.id == call.client_id:
+            self._session = None
+        if call.uncertain or not call.client_id:
+            self._settle(call, result)
+            return
+        self._end_sequence(call)
+        call.said = Refusal("its session had expired before it arrived")
+        self._rest(call, 0.0)
+
+    def _refused(self, call: Pending, result: Result) -> None:
+        said = _read_refusal(result.body)
+        follow = said.leader is not None and said.leader != self._address
+        if not (said.retry_after or follow or call.uncertain):
+            self._settle(call, result)
+            return
+        self._again(call, said)
+
+    def _left_open(self, call: Pending, result: Result) -> None:
+        """It may have happened: asked again under its sequence, the session table says what became of it."""
+        if not self._may_repeat(call):
+            self._settle(call, result)
+            return
+        call.uncertain = call.level == COMMAND and call.sequence > 0
+        self._again(call, _read_refusal(result.body))
+
+    def _again(self, call: Pending, said: Refusal) -> None:
+        """Send it once more: to the named leader at once, else after a rest."""
+        call.said = said
+        if self._refused_since is None:
+            self._refused_since = self.time
+        if said.leader is None or said.leader == self._address:
+            self._rest(call, said.retry_after / 1_000_000)
+            return
+        self._leave_for(said.leader)
+        call.place = Place.QUEUED
+        self._queue_of(call).append(call)
+
+    def _may_repeat(self, call: Pending) -> bool:
+        """Whether sending it again cannot make it happen twice; a second empty session hurts nobody."""
+        return call.level != COMMAND or call.sequence > 0 or call.arrived is not None
+
+    def _leave_for(self, leader: str) -> None:
+        if not self._leaving:
+            self._leaving = True
+            self._addresses.name(leader)
+            self._work.set()
+            self._loop.call_later(self._limits.drain, self._cut_drain, self._address, self._next_call)
+
+    def _cut_drain(self, address: str, call: int) -> None:
+        if self._leaving and (address, call) == (self._address, self._next_call):
+            self._hang_up(f"{address} named another leader and left calls unanswered")
+
+    def _lose_flight(self) -> None:
+        """The link is gone: nobody knows what arrived."""
+        broke = f"the link to {self._address} broke ({self._over})"
+        self._trouble = f"{self._address} named another node to ask" if self._leaving else broke
+        flight, self._flight, self._flight_bytes = self._flight, {}, 0
+        again: list[Pending] = []
+        for call in flight.values():
+            if call.place is Place.DONE:
+                continue
+            if not self._may_repeat(call):
+                said = f"{self._trouble} before the answer came: {_DOUBT}"
+                self._settle(call, refusal(Kind.UNKNOWN, said))
+                continue
+            call.uncertain = call.level == COMMAND and call.sequence > 0
+            call.place = Place.QUEUED
+            again.append(call)
+        for call in reversed(again):
+            self._queue_of(call).appendleft(call)
+
+    # Resting.
+
+    def _rest(self, call: Pending, span: float) -> None:
+        """Queue it again after `span` seconds or, if the node gave no advice, after longer and longer."""
+        call.tries += 1
+        backoff = min(_FIRST_REST * 2 ** min(call.tries, 10), _LONGEST_REST)
+        call.place = Place.RESTING
+        due = self.time + max(span, backoff) * (0.75 + self._random.random() / 2)
+        self._rests += 1
+        heapq.heappush(self._resting, (due, self._rests, call))
+        if self._resting[0][2] is call:
+            self._arm_rest()
+
+    def _arm_rest(self) -> None:
+        if self._rest_timer is not None:
+            self._rest_timer.cancel()
+            self._rest_timer = None
+        if self._resting:
+            self._rest_timer = self._loop.call_at(self._resting[0][0], self._end_rest)
+
+    def _end_rest(self) -> None:
+        now = self.time + 0.001  # those due together go together
+        while self._resting and self._resting[0][0] <= now:
+            call = heapq.heappop(self._resting)[2]
+            if call.place is Place.RESTING:
+                call.place = Place.QUEUED
+                self._queue_of(call).append(call)
+        self._arm_rest()
+        self._work.set()
+
+    # The session.
+
+    def _open_session(self) -> None:
+        self._opening = call = self._own(encode_call(Sessions.open, self._ordered()), 0.0)
+        call.arrived = self._opened
+        self._plain.appendleft(call)
+
+    def _own(self, body: bytes, deadline: float) -> Pending:
+        """A command to the session table."""
+        return Pending(
+            body=body,
+            level=COMMAND,
+            machine=_SESSIONS,
+            version=Sessions.version,
+            deadline=deadline,
+            size=len(body),
+        )
+
+    def _ordered(self) -> bool:
+        return False
+
+    def _opened(self, result: Result) -> None:
+        self._opening = None
+        if result.kind is Kind.OK:
+            self._session = ClientSession(msgspec.msgpack.decode(result.body, type=int))
+            self._work.set()
+            return
+        if self._closed:
+            return
+        # For a reason that will not go away, such as a cluster with another id.
+        for call in list(self._commands):
+            if call.place is Place.QUEUED:
+                self._settle(call, _EXPIRED if call.uncertain else Result(Kind.FAILED, _why_not(result)))
+
+    # The end.
+
+    async def close(self, patience: float = 0.5) -> None:
+        """Give every open call its outcome, then close the session if a node can be asked within `patience` seconds."""
+        if self._closed:
+            return
+        self._closed = True
+        self._settle_all()
+        session, self._session = self._session, None
+        if session is not None and self._connected:
+            call = self._own(encode_call(Sessions.close, session.id), self.time + patience)
+            call.answer = self._loop.create_future()
+            self._deadlines.add(call)
+            self._plain.append(call)
+            self._work.set()
+            await call.answer
+        self._deadlines.stop()
+        if self._rest_timer is not None:
+            self._rest_timer.cancel()
+
+    def _settle_all(self) -> None:
+        why = "the client was closed"
+        calls = [*self._flight.values(), *self._commands, *self._plain]
+        calls += [call for _, _, call in sorted(self._resting, key=lambda row: row[:2])]
+        for call in calls:
+            if call.place is Place.DONE:
+                continue
+            if call.level == COMMAND and (call.uncertain or call.place is Place.SENT):
+                self._settle(call, refusal(Kind.UNKNOWN, f"{why} before the answer came: {_DOUBT}"))
+            else:
+                self._settle(call, refusal(Kind.FAILED, f"{why} first: it has not happened and will not"))
+
+
+_DOUBT = "it may have happened, or may yet: read before you call it again"
+_EXPIRED = Result(Kind.SESSION_EXPIRED)
+_NOBODY = refusal(Kind.UNKNOWN, "its caller was cancelled")
+_read_refusal = msgspec.msgpack.Decoder(Refusal).decode
+
+
+def _why_not(result: Result) -> bytes:
+    if result.kind in (Kind.BAD_COMMAND, Kind.FAILED, Kind.UNKNOWN):
+        return result.body
+    said = Refusal(f"no session could be opened: the answer was {result.kind.name}")
+    return msgspec.msgpack.encode(said)
