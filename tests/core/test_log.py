@@ -138,7 +138,7 @@ class LogMachine(RuleBasedStateMachine):
                 assert log.last_not_after(limit) == (fitting[-1] if fitting else self.base), limit
 
 
-LogMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=25)
+LogMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
 TestLog = LogMachine.TestCase
 
 
