@@ -11,13 +11,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
 import pytest
 
+from raftlog.pb import client_pb2, client_pb2_grpc
 from raftlog.server.process import first_cause, sentence
 from raftlog.storage import DiskError
 from tests.cli.running import PATIENCE, ROOT, raftlog
 
 pytestmark = pytest.mark.real
+
+PUT = client_pb2.CallRequest(method="put", arguments_json='["key", "dmFsdWU="]')
 
 
 class Running:
@@ -125,7 +129,9 @@ def test_a_failed_sync_ends_it_with_one_sentence(tmp_path: Path) -> None:
         (tmp_path / "n1" / "break").unlink()
         initialised(server)
         (tmp_path / "n1" / "break").touch()
-        raftlog("kv", "put", "k", "v", "--node", address, "--timeout", "2")
+        with grpc.insecure_channel(address) as channel:
+            reply = client_pb2_grpc.LogStub(channel).Call(PUT, timeout=PATIENCE)
+        assert reply.outcome == client_pb2.OUTCOME_UNKNOWN
         assert server.end() == 1
         words = [line for line in server.lines if not line.startswith("{")]
     assert len(words) == 1
