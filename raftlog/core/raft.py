@@ -258,11 +258,18 @@ class Raft:
         return True
 
     def _dispatch(self, message: Message) -> None:
-        """Hand a message of the current term to the role; whoever hears the term's leader follows it first."""
+        """Hand a message of the current term to the role; whoever hears the term's leader follows it first.
+
+        A read that was meant for a leader is refused by everyone else, so that its asker need not wait for nothing.
+        """
         if isinstance(message, AppendRequest | Heartbeat) and isinstance(
             self._role, PreCandidate | Candidate
         ):
             self._change(Follow(message.sender, f"{message.sender} leads the term"))
+        if isinstance(message, ReadIndexRequest) and not self.leads:
+            head = self._state.head(message.sender)
+            self._state.send(ReadIndexResponse(**head, id=message.id, index=None))
+            return
         self._change(self._role.step(message))
 
     def _answer_stale(self, message: Message) -> None:
