@@ -28,7 +28,7 @@ def shown(console: Console) -> Iterator[Scene]:
 
 def stderr_console() -> Console:
     """Where runs are shown: standard output belongs to `--json`."""
-    return Console(file=sys.stderr, highlight=False, soft_wrap=not sys.stderr.isatty())
+    return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 120)
 
 
 @contextmanager
