@@ -1,9 +1,11 @@
 """One log, kept identical and durable on several machines, and the programs that read it.
 
+To call a service: `Client`, `BlockingClient`, `Ok`, `Outcome`, `Level` (see docs/client.md).
 To write a machine: `Machine`, `command`, `query`, `Context`, `MachineError` (see docs/machines.md).
 To test one: `check_machine`.
 """
 
+from raftlog.client import BlockingClient, Client, Level, Ok, Outcome
 from raftlog.machine.calls import (
     AnswerGone,
     BadCommand,
@@ -28,18 +30,23 @@ from raftlog.machine.wire import MachineRefused
 __all__ = [
     "AnswerGone",
     "BadCommand",
+    "BlockingClient",
     "CallError",
     "CallFailed",
     "CallUnknown",
     "CheckFailed",
+    "Client",
     "Context",
     "Kind",
+    "Level",
     "Machine",
     "MachineError",
     "MachineFault",
     "MachineRefused",
     "Method",
+    "Ok",
     "OutOfOrder",
+    "Outcome",
     "Result",
     "SessionExpired",
     "Skipped",
