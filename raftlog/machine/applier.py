@@ -11,7 +11,7 @@ from raftlog.core.entry import Command, Entry, EntryKind, decode_commands
 from raftlog.core.ids import META_GROUP, NOTHING, EntryId, GroupId, Index, Micros
 from raftlog.machine.contract import ApplyStopped, Context, StateMachine
 from raftlog.machine.result import Kind, Result, refusal
-from raftlog.machine.sessions import Limits, Sessions
+from raftlog.machine.sessions import Limits, Session, Sessions
 from raftlog.machine.snapshot import FORMAT, MAGIC, Head, Reader, SnapshotRefused, write_stream
 
 SESSIONS = 0
@@ -24,11 +24,11 @@ NO_MACHINE = refusal(Kind.BAD_COMMAND, "no such machine in this group")
 """Its text is replicated and digested: it never changes."""
 
 _TOGETHER = 32
-"""Commands between two readings of the clock, while commands are quick."""
-_ALONE = 64
-"""Quick commands that must come in a row, after one that was not, before they are timed together again."""
-_QUICK: Micros = 50
-"""Below this a command is quick: the 0.2 that the clock takes would count."""
+"""The most commands between two readings of the clock, which costs a quarter of a quick one."""
+_STRETCH: Micros = 1_000
+"""As many commands are run between two readings as would have taken this long before."""
+_WATCHED = 64
+"""Commands that are timed one by one after a slow one."""
 
 _MIX = struct.Struct("<QQ")
 _encode_results = msgspec.msgpack.Encoder().encode
@@ -50,8 +50,8 @@ class Faulted:
 class SlowCommand:
     """A command that held up everyone behind it.
 
-    Among quick commands, which are timed together, it is one of those named. The commands after it are timed alone
-    until many in a row were quick: the next slow one is named exactly.
+    Among quick commands, which are timed together, it is one of those named. The 64 commands after it are timed alone:
+    one that comes again soon is named exactly.
     """
 
     index: Index
@@ -124,9 +124,9 @@ class Applier:
     ) -> None:
         """`make` gives a fresh machine in its first state: most often the class itself.
 
-        `clock` (microseconds, monotonic) decides nothing but slices and reports. It is read after every
-        32 commands while they take less than 50 microseconds each, else after each one: a slice goes on past its
-        deadline for 1.6 ms at most, or once for as long as 32 commands take where quick ones turn slow.
+        `clock` (microseconds, monotonic) decides nothing but slices and reports. It is read after as many
+        commands as would have taken 1 ms before, from 1 to 32: so long may a slice go on past its deadline, or once
+        for as long as 32 commands take where quick ones turn slow.
         `limits` are for tests: all replicas must have the same.
 
         Raises:
@@ -140,8 +140,10 @@ class Applier:
         self._on_slow = on_slow
         self._on_fault = on_fault
         self._context = Context(group=group)
-        self._quick = _ALONE
-        """Quick commands in a row."""
+        self._together = _TOGETHER
+        """Commands to run before the clock is read."""
+        self._watched = 0
+        """Commands to time one by one."""
         self.reset()
         self._machine.capture()  # a state that no snapshot can hold is refused now, not after hours of work
 
@@ -245,33 +247,45 @@ class Applier:
         clock, count, ordinal = self._clock, len(commands), len(results)
         before = clock()
         while True:
-            end = min(ordinal + (_TOGETHER if self._quick >= _ALONE else 1), count)
+            end = min(ordinal + self._together, count)
             self._run_until(end, index, commands, results)
             now = clock()
-            took = now - before
-            self._quick = self._quick + end - ordinal if took < _QUICK * (end - ordinal) else 0
+            took, ran = now - before, end - ordinal
             if took >= self._slow_after:
-                self._on_slow(
-                    SlowCommand(index, ordinal, self._methods_of(commands[ordinal:end]), took, end - ordinal)
-                )
+                self._watched = _WATCHED
+                names = self._methods_of(commands[ordinal:end])
+                self._on_slow(SlowCommand(index, ordinal, names, took, ran))
+            if self._watched:
+                self._watched -= 1
+                self._together = 1
+            else:
+                self._together = max(1, min(_TOGETHER, 2 * self._together, _STRETCH * ran // max(took, 1)))
             if end == count or (deadline is not None and now >= deadline):
                 return end == count
             before, ordinal = now, end
 
     def _run_until(self, end: int, index: Index, commands: Sequence[Command], results: list[Result]) -> None:
         """Stretches of commands that are alike at once, the others one by one."""
-        while (start := len(results)) < end:
+        start = len(results)
+        while start < end:
+            first = commands[start]
+            client = first.client_id
+            if start + 1 == end or commands[start + 1].client_id != client:
+                self._run_one(first, start, index, results)
+                start += 1
+                continue
             alike = self._alike(commands, start, end)
-            if alike - start < 2:
-                self._run_one(commands[start], start, index, results)
-            elif not commands[start].client_id:
+            if alike == start:
+                self._run_one(first, start, index, results)
+            elif not client:
                 self._run_alike(commands, results, alike)
             elif (fresh := self._sessions.fresh(commands, start, alike, index)) is not None:
                 session, alike = fresh
                 self._run_alike(commands, results, alike)
                 self._sessions.keep_fresh(session, commands, results, start)
             else:
-                self._run_one(commands[start], start, index, results)
+                self._run_one(first, start, index, results)
+            start = len(results)
 
     def _alike(self, commands: Sequence[Command], start: int, end: int) -> int:
         """Up to where commands are of one client and for the machine, in one vocabulary that it knows."""
@@ -306,7 +320,7 @@ class Applier:
     def _run_one(self, command: Command, ordinal: int, index: Index, results: list[Result]) -> None:
         self._context.ordinal = ordinal
         admitted = self._sessions.admit(command, index) if command.client_id else None
-        if isinstance(admitted, Result):
+        if type(admitted) is Result:
             results.append(admitted)
             return
         try:
@@ -319,7 +333,7 @@ class Applier:
             result = self._faulted(command, ordinal, error)
         except BaseException as error:
             raise self._stop(command, ordinal, error) from error
-        if admitted is not None:
+        if type(admitted) is Session:
             self._sessions.keep(admitted, command.sequence, result)
         results.append(result)
 

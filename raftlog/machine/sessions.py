@@ -126,7 +126,8 @@ class Sessions(Machine):
             if sequence > session.next:
                 return Result(Kind.OUT_OF_ORDER, msgspec.msgpack.encode(session.next))
             below = min(below, session.next)  # nobody has an answer that was never given
-        self._confirm(session, below)
+        if below > session.floor:
+            self._bytes -= session.confirm(below)
         if sequence < session.floor:
             return GONE
         answer = session.answers.get(sequence)
@@ -137,7 +138,8 @@ class Sessions(Machine):
         if not session.open:  # it closed itself, or was evicted by the session that it opened
             return
         session.next = sequence + 1
-        session.top = max(session.top, sequence)
+        if sequence > session.top:
+            session.top = sequence
         session.answers[sequence] = result
         size = len(result.body) + _OVERHEAD
         session.size += size

@@ -322,7 +322,7 @@ def test_slices_end_at_the_deadline_and_come_to_the_same() -> None:
     while (results := sliced.advance(ticks.now + 1000)) is None:
         parts += 1
         assert sliced.applied == NOTHING  # not before the last effect is visible
-        # The first 32 were held to be quick, then the clock is read after each.
+        # The first 32 were held to be quick, then the clock is read after each millisecond of them.
         assert decode_result(Till.read, sliced.query(encode_call(Till.read))) == 22 + 10 * parts
         with pytest.raises(AssertionError, match="half applied"):
             sliced.capture()
