@@ -76,10 +76,9 @@ class KeyValue(Machine):
         # `_write` once more, without the call: every node pays for it on every put.
         self._version = version = self._version + 1
         items = self._items
-        count = len(items)
-        items[key] = Versioned(value, version)
-        if len(items) != count:
+        if key not in items:
             self._keys.add(key)
+        items[key] = Versioned(value, version)
         return version
 
     @command
@@ -177,10 +176,9 @@ class KeyValue(Machine):
 
     def _write(self, key: str, value: bytes) -> int:
         self._version = version = self._version + 1
-        count = len(self._items)
-        self._items[key] = Versioned(value, version)
-        if len(self._items) != count:  # overwriting leaves the index alone
+        if key not in self._items:  # overwriting leaves the index alone
             self._keys.add(key)
+        self._items[key] = Versioned(value, version)
         return version
 
     def _remove(self, key: str) -> None:
