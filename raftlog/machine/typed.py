@@ -112,7 +112,15 @@ class Machine(StateMachine):
                     context.ordinal = ordinal
                     value = row.run(self, context, *fields(call))
                 else:
-                    value = row.run(self, *fields(call))
+                    match fields(call):  # a call with a star takes twice as long, 170 ns instead of 80
+                        case (one,):
+                            value = row.run(self, one)
+                        case one, two:
+                            value = row.run(self, one, two)
+                        case one, two, three:
+                            value = row.run(self, one, two, three)
+                        case some:
+                            value = row.run(self, *some)
             except MachineError as error:
                 append(_declared(row, error))
                 continue
