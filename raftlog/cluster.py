@@ -31,7 +31,7 @@ _SENTENCE = "raftlog: "
 """How the command begins what it says to people."""
 _POLL = 0.05
 _LOOK_SECONDS = 1.0
-_STARTED_SECONDS = 20.0
+_STARTED_SECONDS = 60.0
 _STEADY_SECONDS = 10.0
 _BACKOFFS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _STOP_SECONDS = 10.0
@@ -130,7 +130,8 @@ class LocalCluster:
             directory: made when it is missing.
             nodes: how many; None: as many as the directory has, or three. An existing directory keeps its number.
             machine: `module:Class`; None: what the directory was made with, or the key-value store.
-            flags: more flags for every `raftlog serve`, such as `("--election-timeout", "300")`.
+            flags: more flags for every `raftlog serve`, such as `("--election-timeout", "300")`, or in tests
+                `("--disk-factory", "module:callable")`, which opens the data directory in place of `LocalDisk`.
             supervised: start a node again when it ends by itself.
             on_event: told in words what happens to the processes.
         """

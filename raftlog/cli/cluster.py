@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import click
@@ -63,8 +64,10 @@ async def _run(cluster: LocalCluster, *, as_json: bool) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with cluster:
-        await cluster.until_serving()
+    async with AsyncExitStack() as stack:
+        with asides().status("starting the nodes"):
+            await stack.enter_async_context(cluster)
+            await cluster.until_serving()
         async with Operator() as operator:
             answers = await look(operator, list(cluster.addresses))
         if as_json:

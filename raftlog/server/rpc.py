@@ -17,6 +17,8 @@ LOG = "raftlog.pb.Log"
 ADMIN = "raftlog.pb.Admin"
 
 _GOODBYE_SECONDS = 1.0
+_MOST_STREAMS = 4_096
+"""Clients at one node; what each may have it hold is bounded by `service.Limits`."""
 
 _Context = grpc.aio.ServicerContext[bytes, bytes]
 _Unary = Callable[[bytes], Awaitable[bytes]]
@@ -30,8 +32,8 @@ _CODES = {
 class LogRpc:
     """pb.Log of a node that may still wait to be initialised.
 
-    Invariant: every stream being served is in `_streams`, so that `close` can end it: the server's own stop would wait
-    its whole grace for streams that clients keep open.
+    Invariant: every stream being served is in `_streams`, at most `_MOST_STREAMS`, so that `close` can end it: the
+    server's own stop would wait its whole grace for streams that clients keep open.
     """
 
     def __init__(self, why_waiting: str, fail: Callable[[BaseException], None]) -> None:
@@ -68,6 +70,10 @@ class LogRpc:
 
     async def _stream(self, _: object, context: _Context) -> None:
         service = self._service or await context.abort(*self._refusal)
+        if len(self._streams) >= _MOST_STREAMS:
+            await context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, f"{_MOST_STREAMS} streams are open here; ask another node"
+            )
         serving = asyncio.current_task()
         assert serving is not None, "a stream is served by a task"
         link = self._streams[serving] = ServedLink(context)

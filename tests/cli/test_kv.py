@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from raftlog.cli.app import run
 from raftlog.cluster import LocalCluster
 from tests.cli.running import Done, raftlog
 
@@ -28,6 +29,13 @@ async def cluster(tmp_path: Path) -> AsyncIterator[LocalCluster]:
 async def kv(cluster: LocalCluster, *arguments: str, node: int | None = None) -> Done:
     where = ("--dir", str(cluster.directory)) if node is None else ("--node", cluster.addresses[node])
     return await asyncio.to_thread(raftlog, "kv", *arguments, *where)
+
+
+async def quick_kv(cluster: LocalCluster, capsys: pytest.CaptureFixture[str], *arguments: str) -> Done:
+    """The same in this process: many commands, and starting Python for each is most of their time."""
+    code = await asyncio.to_thread(run, ["kv", *arguments, "--dir", str(cluster.directory)])
+    out, err = capsys.readouterr()
+    return Done(code, out, err)
 
 
 async def until(what: str, true: Callable[[], Awaitable[bool]]) -> None:
@@ -86,37 +94,47 @@ async def test_a_killed_leader_takes_nothing_with_it(cluster: LocalCluster) -> N
     await until("equal digests", caught_up)
 
 
-async def test_every_command_and_its_exit_code(cluster: LocalCluster, tmp_path: Path) -> None:
+async def test_every_command_and_its_exit_code(
+    cluster: LocalCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def kv(*arguments: str) -> Done:
+        return await quick_kv(cluster, capsys, *arguments)
+
     async def code(*arguments: str) -> int:
-        return (await kv(cluster, *arguments)).code
+        return (await kv(*arguments)).code
 
     picture = tmp_path / "picture"
     picture.write_bytes(b"\xff\x00\n")
     assert await code("put", "picture", "--file", str(picture)) == 0
-    shown = json.loads((await kv(cluster, "get", "picture", "--json")).out)
+    shown = json.loads((await kv("get", "picture", "--json")).out)
     assert shown == {"key": "picture", "value_base64": "/wAK", "version": 1}
     assert await code("cas", "lock", "--if-absent", "--set", "me") == 0
-    again = await kv(cluster, "cas", "lock", "--if-absent", "--set", "you")
+    again = await kv("cas", "lock", "--if-absent", "--set", "you")
     assert (again.code, "it is at version 2; nothing was changed" in again.said) == (FAILED, True)
     assert await code("cas", "lock", "--if-value", "you", "--delete") == FAILED
     assert await code("cas", "lock", "--if-version", "2", "--delete") == 0
-    missing = await kv(cluster, "get", "lock")
+    missing = await kv("get", "lock")
     assert missing == Done(FAILED, "", "raftlog: there is no key 'lock'\n")
-    assert json.loads((await kv(cluster, "get", "lock", "--json")).out)["exit"] == FAILED
+    assert json.loads((await kv("get", "lock", "--json")).out)["exit"] == FAILED
     assert await code("delete", "lock") == FAILED
     assert await code("put", "b", "2") == 0
-    assert (await kv(cluster, "range", "--limit", "1")).out == "b\t2\n"
-    page = json.loads((await kv(cluster, "range", "--limit", "1", "--json")).out)
+    assert (await kv("range", "--limit", "1")).out == "b\t2\n"
+    page = json.loads((await kv("range", "--limit", "1", "--json")).out)
     assert page == {"items": [{"key": "b", "value": "2", "version": 4}], "after": "b"}
-    assert (await kv(cluster, "count")).out == "2\n"
+    assert (await kv("count")).out == "2\n"
 
 
-async def test_what_the_store_refuses(cluster: LocalCluster, tmp_path: Path) -> None:
+async def test_what_the_store_refuses(
+    cluster: LocalCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def kv(*arguments: str) -> Done:
+        return await quick_kv(cluster, capsys, *arguments)
+
     large = tmp_path / "large"
     large.write_bytes(bytes(2 << 20))
-    over = await kv(cluster, "put", "large", "--file", str(large))
+    over = await kv("put", "large", "--file", str(large))
     assert (over.code, "over the limit of" in over.said) == (FAILED, True)
-    long = await kv(cluster, "put", "k" * 2000, "v")
+    long = await kv("put", "k" * 2000, "v")
     assert (long.code, "2000" in long.said) == (FAILED, True)
     for arguments in (
         ("put", "k"),
@@ -124,8 +142,8 @@ async def test_what_the_store_refuses(cluster: LocalCluster, tmp_path: Path) -> 
         ("cas", "k"),
         ("cas", "k", "--if-absent"),
     ):
-        assert (await kv(cluster, *arguments)).code == USAGE
-    assert (await kv(cluster, "count")).out == "0\n"
+        assert (await kv(*arguments)).code == USAGE
+    assert (await kv("count")).out == "0\n"
 
 
 async def test_a_minority_promises_nothing(cluster: LocalCluster) -> None:
