@@ -1,6 +1,6 @@
 """Applies what is committed, in slices of a few milliseconds, and starts over where this node's resources gave out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from raftlog.clock import Clock
 from raftlog.core.entry import Command, Entry
@@ -8,8 +8,7 @@ from raftlog.core.ids import GroupId, Index, Micros
 from raftlog.machine.applier import Applier, Faulted, SlowCommand
 from raftlog.machine.contract import ApplyStopped, StateMachine
 from raftlog.machine.result import Result
-
-OnEvent = Callable[[str, Mapping[str, object]], None]
+from raftlog.transport.events import OnEvent
 
 SLICE: Micros = 4_000
 """How long applying may hold the loop at a stretch."""

@@ -17,7 +17,6 @@ from raftlog.core.settings import Settings
 from raftlog.core.status import Status
 from raftlog.machine.contract import StateMachine
 from raftlog.machine.result import Kind, Result, refusal
-from raftlog.node.applying import OnEvent
 from raftlog.node.calls import Done
 from raftlog.node.limits import Limits
 from raftlog.node.reads import ReadDone
@@ -32,6 +31,7 @@ from raftlog.transport.codec import (
     encode_message,
     lane_of,
 )
+from raftlog.transport.events import OnEvent
 from raftlog.transport.frames import BadFrame, Forward, ForwardReply
 from raftlog.transport.port import Lane, Transport
 
@@ -77,7 +77,7 @@ class Node:
         self.wal = wal
         self.limits = limits or Limits()
         self.settings = settings or Settings()
-        self.writer = Writer(wal, max_bytes=self.limits.write, on_done=self.kick)
+        self.writer = Writer(wal, max_bytes=self.limits.write, on_done=self.kick, on_event=on_event)
         self._id = identity.node
         self._cluster_id = identity.cluster
         self._transport = transport

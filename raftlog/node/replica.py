@@ -30,13 +30,14 @@ from raftlog.core.settings import Settings
 from raftlog.core.status import Status
 from raftlog.machine.contract import StateMachine
 from raftlog.machine.result import Kind, Result, refusal
-from raftlog.node.applying import SLICE, Applying, OnEvent
+from raftlog.node.applying import SLICE, Applying
 from raftlog.node.calls import Batch, Done, InLog, Proposals, Queue, batches
 from raftlog.node.forwards import Arrivals, Forwards, reply_to
 from raftlog.node.limits import Limits
 from raftlog.node.reads import ReadDone, Reads
 from raftlog.node.writer import Writer
 from raftlog.storage import Compacted, DiskError, LogDamaged, Wal
+from raftlog.transport.events import OnEvent
 from raftlog.transport.frames import Forward, ForwardReply
 
 FORWARD_PATIENCE = 5

@@ -2,15 +2,20 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from raftlog.core.ids import GroupId
 from raftlog.core.ready import Ready
-from raftlog.storage import GroupWrite, Wal
+from raftlog.storage import DiskFull, GroupWrite, Wal
+from raftlog.transport.events import OnEvent
 
 IDLE_BEFORE_MARK = 0.1
 """Seconds without a write after which the log's end is marked as synced (see `Wal.mark`)."""
+
+
+FULL_RETRY = 1.0
+"""Seconds between attempts to find space on a full disk."""
 
 
 class Written(Protocol):
@@ -30,8 +35,9 @@ class Writer:
     answered from pages that the kernel has dropped.
     """
 
-    def __init__(self, wal: Wal, *, max_bytes: int, on_done: Callable[[], None]) -> None:
+    def __init__(self, wal: Wal, *, max_bytes: int, on_done: Callable[[], None], on_event: OnEvent) -> None:
         self._wal = wal
+        self._on_event = on_event
         self._max_bytes = max_bytes
         self._on_done = on_done
         self._queue: deque[tuple[Written, Ready]] = deque()
@@ -92,10 +98,23 @@ class Writer:
         ]
         self._in_flight = len(batch)
         if writes:
-            await self._wal.append(writes)
+            await self._append(writes)
         self._in_flight = 0
         self._done.extend(batch)
         self._on_done()
+
+    async def _append(self, writes: Sequence[GroupWrite]) -> None:
+        """Append, and while the disk is full wait for space: nothing was written then, so trying again is safe.
+
+        Meanwhile nothing is promised, and a leader resigns because its disk does not answer.
+        """
+        while True:
+            try:
+                return await self._wal.append(writes)
+            except DiskFull as full:
+                self._on_event(f"cannot write: {full}; waiting for space", {"retry_in_seconds": FULL_RETRY})
+            await asyncio.sleep(FULL_RETRY)
+            await self._wal.make_room()
 
     def _take(self) -> list[tuple[Written, Ready]]:
         taken: list[tuple[Written, Ready]] = []

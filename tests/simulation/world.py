@@ -30,6 +30,7 @@ class Host:
         self.id = id
         self.name = f"h{id}"
         self.disk = SimDisk(world.random, latency=world.latency)
+        self.disk.lies_about = lambda name: world.lying
         self.node: Node | None = None
         self.boots = 0
         self._world = world
@@ -98,12 +99,17 @@ class Host:
         self._world.note(self.name, "crashes", {})
         self._world.network.crash(self.name)
         self.disk = self.disk.after_crash()
+        self.disk.lies_about = lambda name: self._world.lying
         self.node = None
         self._life.cancel()
         await asyncio.wait((self._life,))
         if not self._life.cancelled() and (error := self._life.exception()) is not None:
             _only_of_the_disk(error)
         self._life = None
+
+    def forget(self) -> None:
+        """The node has ended by itself."""
+        self.node = self._life = None
 
     async def stop(self) -> None:
         """Stop in good order."""
@@ -134,7 +140,9 @@ class World:
         weather: Weather,
         nodes: int = 3,
         settings: Settings | None = None,
+        lying: bool = False,
     ) -> None:
+        """`lying`: syncs return and do nothing."""
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimLoop), "a world needs virtual time"
         self.random = Random(seed)
@@ -143,6 +151,7 @@ class World:
         self.network = SimNetwork(Random(self.random.getrandbits(64)), loop, weather)
         self.settings = settings or Settings()
         self.machine = machine
+        self.lying = lying
         self.log: list[str] = []
         self.hosts = [Host(self, NodeId(n)) for n in range(1, nodes + 1)]
 
