@@ -21,7 +21,7 @@ def test_the_minority_promises_nothing_and_says_why(alone: str, tmp_path: Path) 
             follower = next(name for name in NAMES if name != leader)
             name = leader if alone == "leader" else follower
             others = tuple(other for other in NAMES if other != name)
-            async with open_store([nodes.nodes[name].address], deadline=4.0) as lonely:
+            async with open_store([nodes.nodes[name].address], deadline=2.5) as lonely:
                 await lonely.put("during", b"0")
                 with nodes.paused(*others):
                     with pytest.raises(CallError) as read:
