@@ -66,7 +66,7 @@ def main(keep_up: bool, json_wanted: bool, directory: Path | None, keys: int, ca
         _print_json(as_json(summary), wanted=json_wanted)
         if keep_up:
             supervisor = asyncio.run(keep(home))
-            console.print(instructions(home, supervisor.pid, "stdlib/abc.py"))
+            console.print(instructions(home, supervisor.pid, "stdlib/abc.py"), soft_wrap=True)
     except (KeyboardInterrupt, asyncio.CancelledError):
         console.print("interrupted; the nodes are stopped", style="red")
         _leave(130, home, console, stays=directory is not None)

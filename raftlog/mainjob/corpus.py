@@ -25,10 +25,14 @@ _LITERAL = re.compile(r"""(\w*)(\"{3}|'{3}|"|')(.*)""", re.DOTALL)
 
 
 class Described(msgspec.Struct, frozen=True, array_like=True):
-    """The value under a path: what the file holds, in about 40 bytes and a sentence."""
+    """The value under a path: what the file holds, as a JSON array of about 75 bytes and a sentence.
+
+    JSON, because people look at it with `raftlog kv get`.
+    """
 
     size: int
-    sha256: bytes
+    sha256: str
+    """In hexadecimal."""
     docstring: str
     """First line of the module's docstring; empty where there is none."""
 
@@ -98,7 +102,7 @@ def read(chosen: list[Piece], progress: Callable[[int], None]) -> Corpus:
     for done, piece in enumerate(chosen, 1):
         content = _content(piece)
         if content is not None:
-            records.append(Record(piece.key, msgspec.msgpack.encode(describe(content, piece.path.suffix))))
+            records.append(Record(piece.key, msgspec.json.encode(describe(content, piece.path.suffix))))
             sources[piece.source] = sources.get(piece.source, 0) + 1
             total += len(content)
         progress(done)
@@ -108,7 +112,7 @@ def read(chosen: list[Piece], progress: Callable[[int], None]) -> Corpus:
 def describe(content: bytes, suffix: str) -> Described:
     """Size, SHA-256 and, for Python source, the first line of its docstring."""
     line = first_docstring_line(content) if suffix == ".py" else ""
-    return Described(len(content), hashlib.sha256(content).digest(), line)
+    return Described(len(content), hashlib.sha256(content).hexdigest(), line)
 
 
 def first_docstring_line(source: bytes) -> str:

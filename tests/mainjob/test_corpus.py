@@ -24,7 +24,7 @@ def ignore(done: int) -> None:
 
 def described(corpus: Corpus) -> dict[str, Described]:
     """The corpus, decoded."""
-    return {r.key: msgspec.msgpack.decode(r.value, type=Described) for r in corpus.records}
+    return {r.key: msgspec.json.decode(r.value, type=Described) for r in corpus.records}
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_every_file_of_the_library_becomes_a_record(library: Path) -> None:
     assert list(found) == ["stdlib/abc.py", "stdlib/notes.txt", "stdlib/json/__init__.py"]
     content = (library / "json" / "__init__.py").read_bytes()
     assert found["stdlib/json/__init__.py"] == Described(
-        len(content), hashlib.sha256(content).digest(), "JSON, both ways."
+        len(content), hashlib.sha256(content).hexdigest(), "JSON, both ways."
     )
     assert corpus.bytes_read == sum(described.size for described in found.values())
 
@@ -59,7 +59,7 @@ def test_a_small_library_is_filled_up_with_packages_and_then_with_stretches(libr
     assert corpus.sources == {"stdlib": 3, "site-packages": 1, "chunks": 2}
     assert [key for key in found if key.startswith("chunks/")] == ["chunks/abc.py#0", "chunks/notes.txt#0"]
     more = described(read(pieces(library, library / "site-packages", 7), ignore))
-    assert more[f"chunks/notes.txt#{CHUNK}"].sha256 == hashlib.sha256(b"tail").digest()
+    assert more[f"chunks/notes.txt#{CHUNK}"].sha256 == hashlib.sha256(b"tail").hexdigest()
 
 
 def test_a_file_that_went_away_is_left_out(library: Path) -> None:
