@@ -19,16 +19,22 @@ Wire = ParamSpec("Wire")
 P = ParamSpec("P")
 S = TypeVar("S")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+"""What a method returns: where a call of it may return an `object`, one that returns an `int` will do."""
 
 
-class Method(Generic[Direct, Wire, R]):
+class Method(Generic[Direct, Wire, R_co]):
     """One command or query of a machine: calls straight through on an instance, names the call on the class.
 
     `Counter().add(3)` runs the method; `Counter.add` is what clients hand to `encode_call` and `client.call`.
     """
 
     def __init__(
-        self, function: Callable[..., R], *, aliases: tuple[str, ...], errors: tuple[type[MachineError], ...]
+        self,
+        function: Callable[..., R_co],
+        *,
+        aliases: tuple[str, ...],
+        errors: tuple[type[MachineError], ...],
     ) -> None:
         self.function = function
         self.name: str = function.__name__
@@ -40,12 +46,12 @@ class Method(Generic[Direct, Wire, R]):
         self._call: Call | None = None
 
     @overload
-    def __get__(self, instance: None, owner: type) -> "Method[Direct, Wire, R]": ...
+    def __get__(self, instance: None, owner: type) -> "Method[Direct, Wire, R_co]": ...
     @overload
-    def __get__(self, instance: object, owner: type) -> Callable[Direct, R]: ...
+    def __get__(self, instance: object, owner: type) -> Callable[Direct, R_co]: ...
     def __get__(
         self, instance: object | None, owner: type
-    ) -> "Method[Direct, Wire, R] | Callable[Direct, R]":
+    ) -> "Method[Direct, Wire, R_co] | Callable[Direct, R_co]":
         return self if instance is None else MethodType(self.function, instance)
 
     def __repr__(self) -> str:
@@ -59,11 +65,11 @@ class Method(Generic[Direct, Wire, R]):
         return self._call
 
 
-class CommandMethod(Method[Direct, Wire, R]):
+class CommandMethod(Method[Direct, Wire, R_co]):
     """A method that may change the state; it goes through the log."""
 
 
-class QueryMethod(Method[Direct, Wire, R]):
+class QueryMethod(Method[Direct, Wire, R_co]):
     """A method that only reads; it runs on one node."""
 
 
