@@ -89,7 +89,10 @@ class Client(Calls):
         finally:
             self._runner.cancel()
             try:
-                await self._tasks.__aexit__(kind, error, trace)
+                # The group is to see a cancellation, which may be its own doing; the block's errors are not its affair
+                # and must not reach the caller wrapped into a group.
+                cancelled = isinstance(error, asyncio.CancelledError)
+                await self._tasks.__aexit__(*((kind, error, trace) if cancelled else (None, None, None)))
             finally:
                 if self._own_dialer is not None:
                     await self._own_dialer.close()

@@ -218,8 +218,9 @@ class Engine:
     def _why(self, call: Pending) -> str:
         if call.place is Place.SENT:
             return f"{self._address} has not answered"
-        if call.said is not None:
-            return call.said.reason
+        for asked in (call, self._opening):
+            if asked is not None and asked.said is not None:
+                return asked.said.reason
         return f"{self._address} is busy with earlier calls" if self._connected else self._trouble
 
     def _note_gone(self) -> None:
