@@ -5,6 +5,8 @@ from random import Random
 
 from raftlog.transport.backoff import Backoff
 
+_LONGEST_PAUSE = 0.25
+"""Short, because every client's fail-over waits for it: an election takes about as long as four of these."""
 _FREE_HOPS = 3
 """Named leaders followed without a pause; nodes that name each other would be a loop."""
 
@@ -13,7 +15,7 @@ class Addresses:
     """The next address and the pause before it.
 
     Invariants: every given address is tried before one is tried twice in a row of failures; the first round has no
-    pauses, so a client finds the living quickly; later pauses double up to a second and are spread by chance, so that
+    pauses, so a client finds the living quickly; later pauses double up to a bound and are spread by chance, so that
     many clients do not come back at one moment.
     """
 
@@ -26,7 +28,7 @@ class Addresses:
         self._failures = 0
         self._hops = 0
         self._named: str | None = None
-        self._backoff = Backoff()
+        self._backoff = Backoff(_LONGEST_PAUSE)
 
     def name(self, leader: str) -> None:
         """Somebody says that this node leads."""

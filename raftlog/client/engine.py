@@ -31,7 +31,7 @@ ANY_CLUSTER = ClusterId(0)
 _SESSIONS = 0
 """The machine that keeps the sessions."""
 _FIRST_REST = 0.02
-_LONGEST_REST = 1.0
+_LONGEST_REST = 0.25
 
 
 class Engine:

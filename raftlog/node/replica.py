@@ -237,7 +237,7 @@ class Replica:
             self.group, ours, leader, now + FORWARD_PATIENCE * self._settings.election_timeout
         )
         if not self._around.send(forward, leader):
-            self._forwards.unsent(forward.id, self._refused("the leader cannot be reached from here"))
+            self._forwards.unsent(forward.id, self._unreachable())
 
     def forwarded(self, sender: NodeId, forward: Forward, commands: Sequence[Command]) -> None:
         """Another node passes on commands of its clients."""
@@ -270,7 +270,7 @@ class Replica:
                 case ReadReleased():
                     self._reads.released(read.id, read.index)
                 case ReadRefused():
-                    self._reads.refused(read.id, self._not_leader())
+                    self._reads.refused(read.id, self._not_leader(known=read.leader is not None))
         for event in ready.events:
             self._show(event)
         self._lead_changed()
@@ -379,15 +379,20 @@ class Replica:
         member = None if leader in (None, self._node) else self.raft.membership.member(leader)
         return None if member is None else member.client_address
 
-    def _not_leader(self) -> Result:
-        address = self._leader_address()
+    def _not_leader(self, *, known: bool = True) -> Result:
+        address = self._leader_address() if known else None
         if address is None:
             reason = (
                 "no leader is known: a majority of the nodes cannot be reached, or an election is under way"
             )
         else:
             reason = f"this node does not lead; the leader is at {address}"
-        return self._refused(reason, self._settings.heartbeat)
+        return refusal(Kind.FAILED, reason, leader=address, retry_after=self._settings.heartbeat)
+
+    def _unreachable(self) -> Result:
+        """The leader this node knows may just have died: naming it as the one to ask would send clients in circles."""
+        reason = f"the leader, {self._leader_address()}, cannot be reached from this node"
+        return refusal(Kind.FAILED, reason, retry_after=self._settings.heartbeat)
 
     def _refused(self, reason: str, retry_after: Micros = 0) -> Result:
         return refusal(Kind.FAILED, reason, leader=self._leader_address(), retry_after=retry_after)

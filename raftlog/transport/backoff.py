@@ -1,4 +1,4 @@
-"""How long to wait before dialing again: doubling from 50 ms to a second, and back to 50 ms after a success."""
+"""How long to wait before dialing again: doubling from 50 ms to a bound, and back to 50 ms after a success."""
 
 FIRST = 0.05
 LONGEST = 1.0
@@ -11,7 +11,8 @@ class Backoff:
     connection per second costs is nothing beside an election.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, longest: float = LONGEST) -> None:
+        self._longest = longest
         self._delay = FIRST
 
     def reset(self) -> None:
@@ -21,5 +22,5 @@ class Backoff:
     def next(self) -> float:
         """The delay before the next attempt."""
         delay = self._delay
-        self._delay = min(2 * delay, LONGEST)
+        self._delay = min(2 * delay, self._longest)
         return delay
