@@ -9,7 +9,12 @@ import pytest
 
 from raftlog.core.entry import Command
 from raftlog.core.ids import ClusterId, GroupId, Index
+from raftlog.machine.applier import Applier
+from raftlog.machine.calls import BadCommand, decode_result, encode_call
+from raftlog.machine.method import command
 from raftlog.machine.result import Kind, Refusal, Result, refusal
+from raftlog.machine.sessions import Sessions
+from raftlog.machine.typed import Machine
 from raftlog.service import Limits, Service
 from raftlog.testing.loop import run
 from raftlog.transport.client_frames import (
@@ -22,6 +27,7 @@ from raftlog.transport.client_frames import (
     encode_rows,
 )
 from raftlog.transport.link import LinkBroken
+from tests.machine.logs import Log
 from tests.service.memory import MemoryLink, Wire
 
 OK = Result(Kind.OK, b"done")
@@ -264,6 +270,72 @@ def test_a_command_that_did_not_fit_is_answered_with_what_was_wrong_with_it() ->
         assert [found[call] for call in (3, 14)] == [misfit, misfit]
 
     serving(test)
+
+
+class Shelf(Machine):
+    """Something to call wrongly."""
+
+    held: int = 0
+
+    @command
+    def put(self, count: int) -> int:
+        self.held += count
+        return self.held
+
+
+class Alone(Node):
+    """A node whose log is decided at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.applier = Applier(Shelf)
+        self.log = Log()
+
+    def refusals(self, group: GroupId, commands: Sequence[Command]) -> dict[int, Result]:
+        return self.applier.refusals(commands)
+
+    def check(self, group: GroupId, command: Command) -> Result | None:
+        return self.applier.check(command)
+
+    def submit(
+        self, group: GroupId, commands: Sequence[Command], done: Callable[[Sequence[Result]], None]
+    ) -> None:
+        done(self.applier.apply(self.log.entry(*commands)))
+
+
+def test_wrong_types_change_nothing_and_the_caller_is_told_in_one_sentence() -> None:
+    put = encode_call(Shelf.put, 3)
+    bad = [encode_call(Shelf.put, "three"), b"\x91\xa3put", b"\x91\xa4take", b"\xc1"]  # type: ignore[arg-type]
+
+    async def main() -> None:
+        node, wire = Alone(), Wire()
+        opened = Command(0, 0, 0, 0, 1, encode_call(Sessions.open))
+        session = msgspec.msgpack.decode(node.applier.apply(node.log.entry(opened))[0].body)
+        commands = [Command(session, at, 1, 1, 1, body) for at, body in enumerate([*bad, put], 1)]
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(Service(node).serve_link(wire.node))
+            for first in (1, 11):  # told again when asked again
+                rows = encode_rows(commands)
+                await wire.client.send(encode_client_frame(ClientFrame(first_call=first, commands=rows)))
+                found = await answers(wire.client, 5)
+                said = [told(found[first + at]) for at in range(4)]
+                assert said == [
+                    "Shelf.put: Shelf.put(count): Expected `int`, got `str` - at `count`",
+                    "Shelf.put: Shelf.put(count) got 0 arguments",
+                    "Shelf.put: Shelf has no command 'take'; it has: put",
+                    "Shelf.put: Shelf has no command None; it has: put",
+                ]
+                assert decode_result(Shelf.put, found[first + 4]) == 3
+            wire.cut()
+
+    run(main())
+
+
+def told(result: Result) -> str:
+    """What the caller of `Shelf.put` reads."""
+    with pytest.raises(BadCommand) as raised:
+        decode_result(Shelf.put, result)
+    return str(raised.value)
 
 
 @pytest.mark.parametrize(
