@@ -92,7 +92,7 @@ class Job:
         return seconds
 
     async def _read_back(self, name: str) -> Found:
-        """Read every key through one node. The session that wrote is closed: nothing of it can happen any more."""
+        """Read every key through one node, after the session that wrote was closed."""
         keys = [record.key for record in self._corpus.records]
         self._scene.begin(f"reading through {name}", len(keys))
         async with (
