@@ -434,8 +434,8 @@ def test_pauses_between_dials_are_bounded_and_service_returns() -> None:
         loop = asyncio.get_running_loop()
         loop.call_later(100.0, cluster.down.clear)
         assert await client.options(deadline=200.0).call(Register.add, "x") == 1
-        assert 60 < len(cluster.dialed) < 300
-        assert now() < 102.0
+        assert 60 < len(cluster.dialed) < 800
+        assert now() < 100.6
 
     play(story, "a", "b")
 
