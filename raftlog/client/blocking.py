@@ -112,7 +112,11 @@ class BlockingClient(BlockingCalls):
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._ready.result()
+        try:
+            self._ready.result()
+        except BaseException:
+            self._thread.join()
+            raise
         return self
 
     def __exit__(
@@ -128,8 +132,8 @@ class BlockingClient(BlockingCalls):
 
     def _running(self) -> Client:
         if not self._ready.done() or self._closed:
-            state = "closed" if self._closed else "not been entered"
-            raise RuntimeError(f"the client has {state}: write `with BlockingClient(...) as client:`")
+            why = "is closed" if self._closed else "has not been entered"
+            raise RuntimeError(f"the client {why}: write `with BlockingClient(...) as client:`")
         return self._ready.result()
 
     def _wait_for(self, work: Coroutine[Any, Any, T]) -> T:
