@@ -261,6 +261,8 @@ class Node:
             await self._woken.wait()
             self._woken.clear()
             self._pump()
+            if self._woken.is_set():
+                await asyncio.sleep(0)  # waiting for an event that is set lets nobody else run
 
     def _pump(self) -> None:
         now = self.clock.monotonic()

@@ -159,6 +159,11 @@ class SimLoop(asyncio.BaseEventLoop):
         """Nothing is ready: it is now the time of the next timer."""
         self._micros = max(self._micros, round(self._scheduled[0].when() * MICROS))
 
+    def spend(self, micros: int) -> None:
+        """Whatever runs now takes this long and lets nobody else run meanwhile: slow code, as others see it."""
+        assert micros >= 0, f"nothing takes {micros} us"
+        self._micros += micros
+
     def starve(self) -> Never:
         """Nothing is ready and no timer is set."""
         tasks = sorted(asyncio.all_tasks(self), key=hash)

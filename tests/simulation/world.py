@@ -111,6 +111,16 @@ class Host:
         """The node has ended by itself."""
         self.node = self._life = None
 
+    async def death(self) -> BaseException:
+        """Wait until the node has failed by itself, as a process would by ending; what it died of."""
+        assert self._life is not None, f"{self.name} does not run"
+        await asyncio.wait((self._life,))
+        error = self._life.exception()
+        assert error is not None, f"{self.name} stopped in good order"
+        self.node = self._life = None
+        self.disk = self.disk.after_kill()
+        return error
+
     async def stop(self) -> None:
         """Stop in good order."""
         if self._life is None:
