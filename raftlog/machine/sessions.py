@@ -64,9 +64,10 @@ class Session:
         freed = 0
         forget = self.answers.pop
         for sequence in gone:
-            result = forget(sequence, None)
-            if result is not None:
-                freed += len(result.body) + _OVERHEAD
+            try:
+                freed += len(forget(sequence).body) + _OVERHEAD
+            except KeyError:  # it never came
+                continue
         self.floor = below
         self.size -= freed
         return freed
@@ -199,12 +200,16 @@ class Sessions(Machine):
                 self._confirm(session, one.answered_below)
                 self.keep(session, one.sequence, result)
             return
-        session.answers.update(zip([one.sequence for one in came], kept, strict=True))
+        answers, below = session.answers, session.floor
+        for one, result in zip(came, kept, strict=True):
+            answers[one.sequence] = result
+            if one.answered_below > below:
+                below = one.answered_below
         session.top = came[-1].sequence
         session.next = session.top + 1
         session.size += size
         self._bytes += size
-        self._confirm(session, max([one.answered_below for one in came]))
+        self._confirm(session, below)
 
     def _confirm(self, session: Session, below: int) -> None:
         if below > session.floor:
