@@ -108,8 +108,8 @@ class LocalCluster:
             cluster.kill(leader)
 
     The directory keeps everything: the data of each node (`n1`, ...), what it logged (`n1.log`), and `cluster.json`.
-    The same directory starts the same cluster again. Children end when this process does, however it ends: each holds
-    a pipe from it, and stands in a process group of its own, which the kernel hangs up on even when it is stopped.
+    The same directory starts the same cluster again. Children end when this process does, however it ends, stopped
+    ones too: each holds a pipe from it (see `server.process`). A Ctrl-C on the terminal is for this process alone.
 
     Nodes are numbered from 0. Invariant: a child is revived only if `supervised` and it was not killed or stopped here.
     """

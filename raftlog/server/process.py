@@ -1,6 +1,7 @@
 """A server as a process of its own: its event loop, its signals, its parent, its log and its exit code."""
 
 import asyncio
+import ctypes
 import os
 import signal
 import sys
@@ -24,6 +25,7 @@ EXPECTED = (CannotServe, StorageRefused, LogDamaged, DiskError, BadTlsFiles)
 _SWITCH_SECONDS = 0.0005
 """How long a thread that has synced may wait for the interpreter: with Python's 5 ms a sync took 15 ms, not 6."""
 _ORPHAN_SECONDS = 5.0
+_PR_SET_PDEATHSIG = 1
 
 
 class ServerFailed(Exception):
@@ -82,8 +84,11 @@ def _follow_signals(stop: asyncio.Event) -> None:
 def _follow_parent(parent_fd: int, stop: asyncio.Event, patience: float) -> None:
     """Stop when the other end of the pipe closes, as it does however the parent dies.
 
-    A thread waits for it, so that a stalled event loop ends too, after `patience` seconds.
+    A thread waits for it, so that a stalled event loop ends too, after `patience` seconds. A process that was stopped
+    (SIGSTOP) is continued by the kernel when its parent dies, and then sees the end of the pipe like any other.
     """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT, 0, 0, 0)
     loop = asyncio.get_running_loop()
 
     def wait() -> None:
