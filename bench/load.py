@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from bench.client_load import ClientLoad
 from bench.processes import Cpu, cpu_used, machine_used, run_quickly
 from bench.profiled import profiled
 from bench.wire_client import WireClient
@@ -99,6 +100,10 @@ async def connect(system: str, addresses: Sequence[str]) -> Target:
     match system:
         case "yardstick":
             target: Target = YardstickClient(addresses[0])
+        case "raftlog":
+            client = ClientLoad(addresses)
+            await client.open()
+            target = client
         case "wire":
             target = WireClient(addresses[0])
         case _:

@@ -37,7 +37,7 @@ class Nodes(Protocol):
 
 Start = Callable[[pathlib.Path, pathlib.Path | None], Nodes]
 
-SYSTEMS: dict[str, Start] = {"yardstick": YardstickNodes, "wire": RaftlogNodes}
+SYSTEMS: dict[str, Start] = {"yardstick": YardstickNodes, "raftlog": RaftlogNodes, "wire": RaftlogNodes}
 """What can be measured, the yardstick first: nodes made from a fresh directory and a place for profiles."""
 
 
