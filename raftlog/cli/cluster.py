@@ -62,8 +62,6 @@ def command(
 
 async def _run(cluster: LocalCluster, *, as_json: bool) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         with asides().status("starting the nodes"):
             await stack.enter_async_context(cluster)
@@ -76,6 +74,9 @@ async def _run(cluster: LocalCluster, *, as_json: bool) -> None:
             console = words()
             console.print(as_table(answers))
             console.print(_commands(cluster), style="dim")
+        # Not earlier: until now a Ctrl-C gives up the start.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await stop.wait()
         asides().print("stopping", style="dim")
 

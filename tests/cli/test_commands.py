@@ -3,6 +3,9 @@
 import json
 import re
 import shlex
+import signal
+import subprocess
+import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from raftlog import __version__
 from raftlog.cli import app as frame
 from raftlog.cli.app import app, run
 from raftlog.cli.exits import Exit
-from tests.cli.running import ROOT, raftlog, serving
+from tests.cli.running import PATIENCE, ROOT, raftlog, serving
 
 DOCS = (ROOT / "docs" / "cli.md").read_text()
 
@@ -101,3 +104,33 @@ def test_a_documented_command_has_these_flags(line: str) -> None:
         command = found
     flags = {flag for parameter in command.params for flag in parameter.opts}
     assert {word for word in words if word.startswith("--")} <= flags
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_supervised_cluster_ends_with_its_command(number: signal.Signals, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "raftlog",
+        "cluster",
+        "--nodes",
+        "2",
+        "--dir",
+        str(tmp_path / "c"),
+        "--json",
+    ]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        try:
+            assert running.stdout is not None
+            nodes = json.loads(running.stdout.readline())["nodes"]
+            assert raftlog("status", "--dir", tmp_path / "c").code == Exit.OK
+            running.send_signal(number)
+            assert running.wait(PATIENCE) == Exit.OK
+        finally:
+            running.kill()
+    assert [node["role"] for node in nodes if node["role"] == "leader"] == ["leader"]
+    assert not [node["pid"] for node in nodes if Path(f"/proc/{node['pid']}").exists()]
+    assert raftlog("status", "--dir", tmp_path / "c").code == Exit.UNREACHABLE
