@@ -56,7 +56,9 @@ def kv() -> None:
 @kv.command()
 @click.argument("key")
 @click.argument("value", required=False)
-@click.option("--file", "file", type=click.File("rb"), help="Take the value from a file; - is standard input.")
+@click.option(
+    "--file", "file", type=click.File("rb"), help="Take the value from a file; - is standard input."
+)
 @click.pass_obj
 def put(raftlog: Invocation, key: str, value: str | None, file: BinaryIO | None) -> None:
     """Write VALUE under KEY."""
@@ -125,13 +127,17 @@ def cas(
                 version = client.call(KeyValue.set_if_version, key, if_version or 0, new)
     except Mismatch as other:
         held = f"it is at version {other.version}" if other.version else "there is no such key"
-        raise raftlog.refuse(f"{key!r} does not hold what was expected: {held}; nothing was changed") from other
+        raise raftlog.refuse(
+            f"{key!r} does not hold what was expected: {held}; nothing was changed"
+        ) from other
     raftlog.answer({"key": key, "version": version}, f"version {version}")
 
 
 @kv.command("range")
 @click.argument("prefix", default="")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=1000, show_default=True, help="Keys at most.")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=1000, show_default=True, help="Keys at most."
+)
 @click.option("--after", help="Only keys after this one: where the last range ended.")
 @click.pass_obj
 def range_(raftlog: Invocation, prefix: str, limit: int, after: str | None) -> None:
