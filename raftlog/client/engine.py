@@ -28,6 +28,7 @@ from raftlog.transport.client_frames import (
 from raftlog.transport.link import Dialer, Link, LinkBroken
 
 ANY_CLUSTER = ClusterId(0)
+DOUBT = "it may have happened, or may yet: read before you call it again"
 _SESSIONS = 0
 """The machine that keeps the sessions."""
 _FIRST_REST = 0.02
@@ -86,6 +87,8 @@ class Engine:
         self._work = asyncio.Event()
         self._closed = False
 
+        self._avoided: dict[str, float] = {}
+        """Addresses that could not be reached, and until when no answering node is left for them."""
         self._address = ""
         """Of the present link, or the last."""
         self._connected = False
@@ -212,7 +215,7 @@ class Engine:
         if call.level != COMMAND:
             return refusal(Kind.FAILED, f"{late}; a query changes nothing, so ask again", leader=leader)
         if call.uncertain or call.place is Place.SENT:
-            return refusal(Kind.UNKNOWN, f"{late}; it was sent, so {_DOUBT}", leader=leader)
+            return refusal(Kind.UNKNOWN, f"{late}; it was sent, so {DOUBT}", leader=leader)
         return refusal(Kind.FAILED, f"{late}; it has not happened and will not, so call again", leader=leader)
 
     def _why(self, call: Pending) -> str:
@@ -249,6 +252,7 @@ class Engine:
                     link = await self._dialer.dial(address)
             except (LinkBroken, TimeoutError) as error:
                 self._addresses.failed()
+                self._avoided[address] = self.time + self._limits.avoid
                 said = str(error) or f"no answer within {self._limits.dial_patience:g} s"
                 self._trouble = f"{address} cannot be reached ({said})"
             else:
@@ -444,7 +448,13 @@ class Engine:
             self._addresses.worked()
         if outer.applied > self.applied:
             self.applied = outer.applied
+        if outer.leader and outer.leader != self._address and self._reachable(outer.leader):
+            self._leave_for(outer.leader)
         self._work.set()
+
+    def _reachable(self, leader: str) -> bool:
+        """Whether to leave a node that answers for the leader: not while the last dial to that one has failed."""
+        return self._avoided.get(leader, 0.0) <= self.time
 
     def _consider(self, call: Pending, result: Result) -> None:
         """An answer that may not be the outcome yet."""
@@ -488,14 +498,20 @@ class Engine:
     def _again(self, call: Pending, said: Refusal) -> None:
         """Send it once more: to the named leader at once, else after a rest."""
         call.said = said
+        if self._note_refusal(said):
+            call.place = Place.QUEUED
+            self._queue_of(call).append(call)
+        else:
+            self._rest(call, said.retry_after / 1_000_000)
+
+    def _note_refusal(self, said: Refusal) -> bool:
+        """Whether it names another node, which is then gone to."""
         if self._refused_since is None:
             self._refused_since = self.time
         if said.leader is None or said.leader == self._address:
-            self._rest(call, said.retry_after / 1_000_000)
-            return
+            return False
         self._leave_for(said.leader)
-        call.place = Place.QUEUED
-        self._queue_of(call).append(call)
+        return True
 
     def _may_repeat(self, call: Pending) -> bool:
         """Whether sending it again cannot make it happen twice; a second empty session hurts nobody."""
@@ -522,7 +538,7 @@ class Engine:
             if call.place is Place.DONE:
                 continue
             if not self._may_repeat(call):
-                said = f"{self._trouble} before the answer came: {_DOUBT}"
+                said = f"{self._trouble} before the answer came: {DOUBT}"
                 self._settle(call, refusal(Kind.UNKNOWN, said))
                 continue
             call.uncertain = call.level == COMMAND and call.sequence > 0
@@ -623,12 +639,11 @@ class Engine:
             if call.place is Place.DONE:
                 continue
             if call.level == COMMAND and (call.uncertain or call.place is Place.SENT):
-                self._settle(call, refusal(Kind.UNKNOWN, f"{why} before the answer came: {_DOUBT}"))
+                self._settle(call, refusal(Kind.UNKNOWN, f"{why} before the answer came: {DOUBT}"))
             else:
                 self._settle(call, refusal(Kind.FAILED, f"{why} first: it has not happened and will not"))
 
 
-_DOUBT = "it may have happened, or may yet: read before you call it again"
 _EXPIRED = Result(Kind.SESSION_EXPIRED)
 _NOBODY = refusal(Kind.UNKNOWN, "its caller was cancelled")
 _read_refusal = msgspec.msgpack.Decoder(Refusal).decode

@@ -27,6 +27,8 @@ class Limits:
     """For connecting to one address."""
     fruitless: float = 0.5
     """After this long with nothing but refusals, try another node."""
+    avoid: float = 5.0
+    """How long a node that answers is kept, although it names a leader, after that one could not be reached."""
     drain: float = 0.5
     """For the answers still due from a node that has named a better one."""
 

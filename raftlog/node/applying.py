@@ -19,7 +19,8 @@ RETRY: Micros = 5_000_000
 class Applying:
     """One group's applier with what has been handed to it.
 
-    Invariants: `wanted` never decreases; entries are begun in order, each once per state built.
+    Invariants: `wanted` never decreases; entries are begun in order, each once per state built; a state that is half
+    changed, or older than one that was shown before, is shown to nobody (`presentable`).
     """
 
     def __init__(
@@ -33,6 +34,9 @@ class Applying:
         """Entries at hand, in reverse order."""
         self._begun: Entry | None = None
         self._retry_at: Micros | None = None
+        self._given_up = False
+        self._furthest: Index = 0
+        """How far any state of this process has come."""
         self.applier = Applier(
             make, group=group, clock=clock.monotonic, on_slow=self._slow, on_fault=self._faulted
         )
@@ -46,17 +50,26 @@ class Applying:
     @property
     def hungry(self) -> bool:
         """Whether it wants entries that it does not have."""
-        return self._retry_at is None and not self._ahead and self._begun is None and self.next <= self.wanted
+        return not self.stopped and not self._ahead and self._begun is None and self.next <= self.wanted
 
     @property
     def busy(self) -> bool:
         """Whether it could go on right now."""
-        return self._retry_at is None and (bool(self._ahead) or self._begun is not None)
+        return not self.stopped and (bool(self._ahead) or self._begun is not None)
 
     @property
     def stopped(self) -> bool:
         """Whether this node cannot apply at the moment."""
-        return self._retry_at is not None
+        return self._given_up or self._retry_at is not None
+
+    @property
+    def presentable(self) -> bool:
+        """Whether queries may be asked of the state: it goes on from everything it has shown before."""
+        return not self.stopped and self.applier.applied.index >= self._furthest
+
+    def give_up(self) -> None:
+        """What comes next cannot be read: nothing more is applied in this process."""
+        self._given_up = True
 
     def feed(self, entries: Sequence[Entry]) -> None:
         """Hand over the entries from `next` on."""
@@ -84,6 +97,7 @@ class Applying:
         if results is None:
             return None
         done, self._begun = self._begun, None
+        self._furthest = max(self._furthest, done.index)
         return done, results
 
     def retry(self, now: Micros) -> bool:

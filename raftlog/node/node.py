@@ -183,7 +183,11 @@ class Node:
 
     def query(self, group: GroupId, machine: int, body: bytes) -> Result:
         """Answer one query from local state."""
-        return self._replicas[group].applying.applier.query(body, machine=machine)
+        return self._replicas[group].query(machine, body)
+
+    def leader(self, group: GroupId) -> str:
+        """Client address of the group's leader when that is another node, else empty."""
+        return self._replicas[group].leader_address or ""
 
     def applied(self, group: GroupId) -> Index:
         """Local state reflects the group's log up to here."""

@@ -125,6 +125,12 @@ class Replica:
         else:
             self._reads.add(done)
 
+    def query(self, machine: int, body: bytes) -> Result:
+        """Answer a query from the present state; refused while that is half changed or being built anew."""
+        if not self.applying.presentable:
+            return self._cannot_apply()
+        return self.applying.applier.query(body, machine=machine)
+
     def forward_answered(self, sender: NodeId, reply: ForwardReply) -> None:
         """The leader's answer to commands passed on."""
         self._forwards.answered(sender, reply)
@@ -134,7 +140,8 @@ class Replica:
     @property
     def serving(self) -> bool:
         """Whether it has caught up with what it had committed when it started, and knows a leader."""
-        return self.raft.leader is not None and self.applying.applier.applied.index >= self._replay_to
+        caught_up = self.applying.presentable and self.applying.applier.applied.index >= self._replay_to
+        return caught_up and self.raft.leader is not None
 
     @property
     def idle(self) -> bool:
@@ -282,14 +289,14 @@ class Replica:
         self._led = self.raft.leads
 
     def _give_up_proposals(self, reason: str) -> None:
-        unknown = refusal(Kind.UNKNOWN, f"{reason}; it may have happened", leader=self._leader_address())
+        unknown = refusal(Kind.UNKNOWN, f"{reason}; it may have happened", leader=self.leader_address)
         for waiting in self._proposals.abandon():
             waiting.answer_all(unknown)
 
     # -- applying
 
     def _apply(self, now: Micros) -> bool:
-        """Apply for one slice; whether anything got done. What is left is for the next turn of the loop."""
+        """Apply for one slice; whether the core may have something to say. What is left is for the next turn."""
         self._feed()
         deadline = now + SLICE
         done = False
@@ -303,9 +310,12 @@ class Replica:
                 break
         if self.applying.stopped:
             self.raft.allow_leading(False, "it cannot apply what it decides", now)
-        elif self.applying.busy:
+            self._reads.abandon(self._cannot_apply())
+            return True
+        if self.applying.busy:
             self._around.kick()
-        self._reads.applied(self.applying.applier.applied.index)
+        if self.applying.presentable:
+            self._reads.applied(self.applying.applier.applied.index)
         return done
 
     def _feed(self) -> None:
@@ -374,13 +384,15 @@ class Replica:
 
     # -- words
 
-    def _leader_address(self) -> str | None:
+    @property
+    def leader_address(self) -> str | None:
+        """Client address of the leader when that is another node and known."""
         leader = self.raft.leader
         member = None if leader in (None, self._node) else self.raft.membership.member(leader)
         return None if member is None else member.client_address
 
     def _not_leader(self, *, known: bool = True) -> Result:
-        address = self._leader_address() if known else None
+        address = self.leader_address if known else None
         if address is None:
             reason = (
                 "no leader is known: a majority of the nodes cannot be reached, or an election is under way"
@@ -389,13 +401,16 @@ class Replica:
             reason = f"this node does not lead; the leader is at {address}"
         return refusal(Kind.FAILED, reason, leader=address, retry_after=self._settings.heartbeat)
 
+    def _cannot_apply(self) -> Result:
+        return self._refused("this node cannot apply the log at the moment; ask another", self._settings.heartbeat)
+
     def _unreachable(self) -> Result:
         """The leader this node knows may just have died: naming it as the one to ask would send clients in circles."""
-        reason = f"the leader, {self._leader_address()}, cannot be reached from this node"
+        reason = f"the leader, {self.leader_address}, cannot be reached from this node"
         return refusal(Kind.FAILED, reason, retry_after=self._settings.heartbeat)
 
     def _refused(self, reason: str, retry_after: Micros = 0) -> Result:
-        return refusal(Kind.FAILED, reason, leader=self._leader_address(), retry_after=retry_after)
+        return refusal(Kind.FAILED, reason, leader=self.leader_address, retry_after=retry_after)
 
     def _busy(self, reason: str, retry_after: Micros | None = None) -> Result:
         return refusal(

@@ -91,21 +91,27 @@ class NodeFrame(_message.Message):
     REPLIES_FIELD_NUMBER: _builtins.int
     APPLIED_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
+    LEADER_FIELD_NUMBER: _builtins.int
     replies: _builtins.bytes
     """MessagePack: array of [first_call, [[kind, body], ...]]: the answers of consecutive calls"""
     applied: _builtins.int
     """every answer in this frame reflects the group's log up to here at least"""
     group: _builtins.int
+    leader: _builtins.str
+    """Client address of the group's leader when another node leads; talking to it directly saves a hop. Empty: it is
+    this one, or none is known.
+    """
     def __init__(
         self,
         *,
         replies: _builtins.bytes = ...,
         applied: _builtins.int = ...,
         group: _builtins.int = ...,
+        leader: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "group", b"group", "replies", b"replies"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "group", b"group", "leader", b"leader", "replies", b"replies"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from raftlog.core.ids import GroupId, Index
+import msgspec
+
 from raftlog.machine.result import Kind, Result, refusal
 from raftlog.transport.client_frames import NodeFrame, Run, encode_node_frame, encode_runs
 
@@ -10,17 +11,17 @@ _OVERHEAD = 32
 """More than a result and the start of a run take besides the body."""
 
 
-def pack(group: GroupId, applied: Index, runs: Sequence[Run], limit: int) -> Iterator[bytes]:
-    """Frames with all of the runs' results, none larger than `limit` bytes.
+def pack(frame: NodeFrame, runs: Sequence[Run], limit: int) -> Iterator[bytes]:
+    """Frames like `frame` with all of the runs' results, none larger than `limit` bytes.
 
     An answer that is larger itself cannot be sent: what happened, happened, so it becomes `UNKNOWN` with that sentence.
     """
     replies = encode_runs(runs)  # measured as a whole: looking at each result costs as much as encoding all
     if len(replies) <= limit - _OVERHEAD:
-        yield encode_node_frame(NodeFrame(group=group, replies=replies, applied=applied))
+        yield encode_node_frame(msgspec.structs.replace(frame, replies=replies))
         return
     for part in _split(runs, limit - 2 * _OVERHEAD):
-        yield encode_node_frame(NodeFrame(group=group, replies=encode_runs(part), applied=applied))
+        yield encode_node_frame(msgspec.structs.replace(frame, replies=encode_runs(part)))
 
 
 def too_large(kind: Kind, size: int, limit: int) -> Result:

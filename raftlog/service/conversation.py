@@ -17,6 +17,7 @@ from raftlog.transport.client_frames import (
     BadFrame,
     ClientFrame,
     Level,
+    NodeFrame,
     Query,
     Run,
     decode_client_frame,
@@ -277,6 +278,13 @@ class Conversation:
             self._over = True
             self._room.set()
 
+    def _about(self, group: GroupId) -> NodeFrame:
+        if not self._requests.serves(group):
+            return NodeFrame(group=group)
+        return NodeFrame(
+            group=group, applied=self._requests.applied(group), leader=self._requests.leader(group)
+        )
+
     async def _send(self) -> None:
         """Everything that was answered, up to the first answer of another group."""
         ping, self._pinged = self._pinged, None
@@ -290,8 +298,7 @@ class Conversation:
             self._calls -= len(results)
             taken.append(intake)
             runs.append((first, results))
-        applied = self._requests.applied(group) if self._requests.serves(group) else 0
-        for frame in pack(group, applied, runs, self._limits.frame_bytes):
+        for frame in pack(self._about(group), runs, self._limits.frame_bytes):
             await self._link.send(frame)
         for intake in taken:
             if not intake.left:

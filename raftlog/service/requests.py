@@ -47,6 +47,10 @@ class Requests(Protocol):
         """Answer one query from local state. Never raises."""
         ...
 
+    def leader(self, group: GroupId) -> str:
+        """Client address of the group's leader when that is another node; empty: this one leads, or none is known."""
+        ...
+
     def applied(self, group: GroupId) -> Index:
         """Local state reflects the group's log up to here."""
         ...

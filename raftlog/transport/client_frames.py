@@ -71,6 +71,8 @@ class NodeFrame(msgspec.Struct, frozen=True, kw_only=True):
     """A MessagePack array of `Run`s. Empty: none."""
     applied: Index = 0
     """Every answer in this frame reflects the group's log up to here at least."""
+    leader: str = ""
+    """Client address of the leader when another node leads; empty: this one does, or none is known."""
 
 
 def encode_client_frame(frame: ClientFrame) -> bytes:
@@ -127,6 +129,7 @@ def encode_node_frame(frame: NodeFrame) -> bytes:
     _put_bytes(out, 1, frame.replies)
     _put_number(out, 2, frame.applied)
     _put_number(out, 3, frame.group)
+    _put_bytes(out, 4, frame.leader.encode())
     return bytes(out)
 
 
@@ -136,7 +139,7 @@ def decode_node_frame(frame: bytes) -> NodeFrame:
     Raises:
         BadFrame: the bytes are not a pb.NodeFrame.
     """
-    replies = b""
+    replies = leader = b""
     applied = group = 0
     for field, value in _fields(frame):
         match field, value:
@@ -146,11 +149,17 @@ def decode_node_frame(frame: bytes) -> NodeFrame:
                 applied = value
             case 3, int():
                 group = value
-            case 1 | 2 | 3, _:
+            case 4, bytes():
+                leader = value
+            case 1 | 2 | 3 | 4, _:
                 raise BadFrame(f"field {field} of a NodeFrame has the wrong wire type")
             case _:
                 pass
-    return NodeFrame(group=GroupId(group), replies=replies, applied=applied)
+    try:
+        named = leader.decode()
+    except UnicodeDecodeError as error:
+        raise BadFrame(f"the leader's address is no text: {error}") from None
+    return NodeFrame(group=GroupId(group), replies=replies, applied=applied, leader=named)
 
 
 _encode = msgspec.msgpack.Encoder().encode

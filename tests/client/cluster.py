@@ -102,6 +102,8 @@ class FakeNode:
         self.batches: list[Sequence[Command]] = []
         self.delay: Callable[[], float] = lambda: 0.001
         self.trouble: Callable[[Sequence[Command], Done], bool] = lambda commands, done: False
+        self.named = ""
+        """The leader's address that its frames carry."""
         self.read_trouble: Callable[[Level], Result | None] = lambda level: None
 
     def serves(self, group: GroupId) -> bool:
@@ -123,6 +125,9 @@ class FakeNode:
 
     def query(self, group: GroupId, machine: int, body: bytes) -> Result:
         return self.log.register.query(body)
+
+    def leader(self, group: GroupId) -> str:
+        return self.named
 
     def applied(self, group: GroupId) -> Index:
         return self.log.index

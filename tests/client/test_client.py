@@ -407,6 +407,31 @@ def test_the_named_leader_is_followed_at_once() -> None:
     play(story, "a", "b", "c", addresses=["a", "b"])
 
 
+def test_a_follower_that_answers_is_left_for_the_leader_it_names() -> None:
+    async def story(cluster: Cluster, client: Client) -> None:
+        cluster.nodes["a"].named = "c"
+        assert await client.call(Register.add, "x") == 1
+        assert await client.call(Register.add, "y") == 2
+        assert cluster.dialed == ["a", "c"]
+        assert await client.call(Register.add, "z") == 3
+        assert cluster.dialed == ["a", "c"], "it stays with the leader"
+
+    play(story, "a", "b", "c", addresses=["a"])
+
+
+def test_a_follower_that_answers_is_kept_while_the_leader_it_names_cannot_be_reached() -> None:
+    async def story(cluster: Cluster, client: Client) -> None:
+        cluster.nodes["a"].named = "c"
+        cluster.down |= {"c"}
+        for n in range(1, 30):
+            assert await client.call(Register.add, "x") == n
+            await asyncio.sleep(0.1)
+        assert cluster.dialed.count("c") == 1
+        assert len(cluster.dialed) <= 3
+
+    play(story, "a", "c", addresses=["a"])
+
+
 def test_nodes_that_name_each_other_are_not_stormed() -> None:
     async def story(cluster: Cluster, client: Client) -> None:
         for name, other in (("a", "b"), ("b", "a")):

@@ -71,6 +71,9 @@ class Node:
         self.queried += 1
         return Result(Kind.OK, body * self.answer_size)
 
+    def leader(self, group: GroupId) -> str:
+        return ""
+
     def applied(self, group: GroupId) -> Index:
         return 40 + group
 
