@@ -55,7 +55,9 @@ async def paused_follower(directory: Path, seconds: float) -> None:
             # The length of the pause is the test's subject, not a way to wait for something.
             await asyncio.sleep(seconds)
             during = load.calls - before
-        await nodes.until(f"{asleep} to be back", lambda: behind_by_less_than(nodes, asleep, leader, 2_000))
+        # While the load goes on; it has missed as much as the disk and two busy processors took in that time.
+        nearly = lambda: behind_by_less_than(nodes, asleep, leader, 50)  # noqa: E731
+        await nodes.until(f"{asleep} to catch up", nearly, within=PATIENCE + 3 * seconds)
         load.stop()
         await running
         watching.cancel()
