@@ -5,6 +5,7 @@ from raftlog.client.calls import Calls, Proxy
 from raftlog.client.client import Client
 from raftlog.client.limits import Limits
 from raftlog.client.outcome import Failed, Ok, Outcome, Unknown
+from raftlog.client.pipeline import Pipeline
 from raftlog.transport.client_frames import Level
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Limits",
     "Ok",
     "Outcome",
+    "Pipeline",
     "Proxy",
     "Unknown",
 ]

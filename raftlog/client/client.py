@@ -9,6 +9,8 @@ from typing import Self
 from raftlog.client.calls import Calls
 from raftlog.client.engine import ANY_CLUSTER, Engine
 from raftlog.client.limits import Limits
+from raftlog.client.ordered import OrderedEngine
+from raftlog.client.pipeline import Pipeline
 from raftlog.clock import SystemClock
 from raftlog.core.ids import META_GROUP, ClusterId, GroupId, Index
 from raftlog.transport.client_frames import Level
@@ -97,6 +99,16 @@ class Client(Calls):
                 if self._own_dialer is not None:
                     await self._own_dialer.close()
 
+    def pipeline(self) -> Pipeline:
+        """Commands in order: `async with client.pipeline() as pipeline:`. It ends before the client does."""
+        return Pipeline(
+            self._ordered_engine,
+            self._tasks,
+            deadline=self._deadline,
+            machine=self._machine,
+            version=self._version,
+        )
+
     @property
     def applied(self) -> Index:
         """Answers so far reflect the group's log up to here at least."""
@@ -106,6 +118,19 @@ class Client(Calls):
         if self._engine is None:
             raise RuntimeError("the client has not been entered: write `async with Client(...) as client:`")
         return self._engine
+
+    def _ordered_engine(self) -> OrderedEngine:
+        self._running()
+        dialer = self._dialer or self._own_dialer
+        assert dialer is not None, "a client that was entered has a dialer"
+        return OrderedEngine(
+            self._addresses,
+            dialer,
+            Random(self._random.getrandbits(64)),
+            group=self._group,
+            cluster_id=self._cluster_id,
+            limits=self._limits,
+        )
 
     def _default_dialer(self) -> Dialer:
         from raftlog.transport.grpc_link import (
