@@ -142,6 +142,7 @@ def test_tls_files_that_do_not_serve(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
+@pytest.mark.slow
 def test_directories_that_are_not_this_nodes_or_not_whole(tmp_path: Path) -> None:
     """One node's directory, spoilt in every way a careless operator can."""
     with serving(tmp_path / "n1") as one, serving(tmp_path / "n2") as two:

@@ -56,6 +56,7 @@ async def led(cluster: LocalCluster) -> int:
     return found[0]
 
 
+@pytest.mark.slow
 async def test_a_killed_leader_takes_nothing_with_it(cluster: LocalCluster) -> None:
     leader = await led(cluster)
     follower = (leader + 1) % 3
@@ -146,6 +147,7 @@ async def test_what_the_store_refuses(
     assert (await kv("count")).out == "0\n"
 
 
+@pytest.mark.slow
 async def test_a_minority_promises_nothing(cluster: LocalCluster) -> None:
     leader = await led(cluster)
     assert (await kv(cluster, "put", "k", "v")).code == 0
