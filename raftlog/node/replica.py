@@ -402,7 +402,8 @@ class Replica:
         return refusal(Kind.FAILED, reason, leader=address, retry_after=self._settings.heartbeat)
 
     def _cannot_apply(self) -> Result:
-        return self._refused("this node cannot apply the log at the moment; ask another", self._settings.heartbeat)
+        reason = "this node cannot apply the log at the moment; ask another"
+        return self._refused(reason, self._settings.heartbeat)
 
     def _unreachable(self) -> Result:
         """The leader this node knows may just have died: naming it as the one to ask would send clients in circles."""

@@ -25,14 +25,14 @@ class Stepping(StateMachine):
 
     name = "stepping"
 
-    def __init__(self, step: Callable[[], None]) -> None:
+    def __init__(self, step: Callable[[], None] = lambda: None) -> None:
         self._tally = Tally()
-        self._step = step
+        self.step = step
 
     def apply(self, command: bytes, context: Context) -> Result:
         """Count, then step: whatever the step raises leaves the state changed."""
         result = self._tally.apply(command, context)
-        self._step()
+        self.step()
         return result
 
     def query(self, query: bytes) -> Result:
@@ -111,9 +111,9 @@ def kinds(results: Sequence[Result]) -> set[Kind]:
     return {result.kind for result in results}
 
 
-async def led(world: World, *, without: Sequence[Host] = ()) -> Host:
-    """Wait until one of the hosts leads and all of them know it; that host."""
-    hosts = [host for host in world.hosts if host not in without]
+async def led(world: World, *, among: Sequence[Host] = ()) -> Host:
+    """Wait until one of these hosts (of all) leads and all of them know it; that host."""
+    hosts = among or world.hosts
     async with asyncio.timeout(PATIENCE):
         while True:
             statuses = [running(host).status() for host in hosts]
@@ -125,14 +125,15 @@ async def led(world: World, *, without: Sequence[Host] = ()) -> Host:
 
 
 async def agreed(world: World, count: int, name: str = "x") -> None:
-    """Wait until every node has the counter at `count` and all states are equal."""
+    """Wait until every running node has the counter at `count` and all states are equal."""
+    hosts = [host for host in world.hosts if host.node is not None]
     async with asyncio.timeout(PATIENCE):
         while True:
-            statuses = [running(host).status() for host in world.hosts]
+            statuses = [running(host).status() for host in hosts]
             if len({(status.last, status.applied, status.digest) for status in statuses}) == 1:
                 break
             await asyncio.sleep(0.02)
-    for host in world.hosts:
+    for host in hosts:
         assert value(await read(running(host), name)) == count, f"{host.name}\n" + "\n".join(world.log)
 
 
