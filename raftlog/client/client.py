@@ -40,6 +40,7 @@ class Client(Calls):
         random: Random | None = None,
         deadline: float = 10.0,
         session: bool = True,
+        follow: bool = True,
         group: GroupId = META_GROUP,
         cluster_id: ClusterId = ANY_CLUSTER,
         limits: Limits | None = None,
@@ -47,7 +48,7 @@ class Client(Calls):
         """A client of the nodes at `addresses` (`host:port`); one is enough to find the others by.
 
         `deadline`: seconds for each call. `dialer`: by default plain gRPC, closed with the client; one that is given
-        stays open. `session=False`: a command whose answer is lost is `CallUnknown` at once. `cluster_id`: refuse nodes
+        stays open. `follow=False`: speak to the given addresses only, whoever leads; they forward. `session=False`: a command whose answer is lost is `CallUnknown` at once. `cluster_id`: refuse nodes
         of any other cluster (0: take any).
         """
         super().__init__(
@@ -58,6 +59,7 @@ class Client(Calls):
         self._own_dialer: Dialer | None = None
         self._random = random or Random(SystemClock().entropy())
         self._session = session
+        self._follow = follow
         self._group = group
         self._cluster_id = cluster_id
         self._limits = limits
@@ -75,6 +77,7 @@ class Client(Calls):
             group=self._group,
             cluster_id=self._cluster_id,
             session=self._session,
+            follow=self._follow,
             limits=self._limits,
         )
         await self._tasks.__aenter__()

@@ -56,6 +56,7 @@ class Engine:
         group: GroupId = META_GROUP,
         cluster_id: ClusterId = ANY_CLUSTER,
         session: bool = True,
+        follow: bool = True,
         limits: Limits | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -65,6 +66,7 @@ class Engine:
         self._group = group
         self._cluster_id = cluster_id
         self._wants_session = session
+        self._follows = follow
         self._limits = limits or Limits()
 
         self._commands: deque[Pending] = deque()
@@ -448,7 +450,7 @@ class Engine:
             self._addresses.worked()
         if outer.applied > self.applied:
             self.applied = outer.applied
-        if outer.leader and outer.leader != self._address and self._reachable(outer.leader):
+        if self._follows and outer.leader not in ("", self._address) and self._reachable(outer.leader):
             self._leave_for(outer.leader)
         self._work.set()
 
@@ -508,7 +510,7 @@ class Engine:
         """Whether it names another node, which is then gone to."""
         if self._refused_since is None:
             self._refused_since = self.time
-        if said.leader is None or said.leader == self._address:
+        if said.leader is None or said.leader == self._address or not self._follows:
             return False
         self._leave_for(said.leader)
         return True
@@ -525,8 +527,13 @@ class Engine:
             self._loop.call_later(self._limits.drain, self._cut_drain, self._address, self._next_call)
 
     def _cut_drain(self, address: str, call: int) -> None:
-        if self._leaving and (address, call) == (self._address, self._next_call):
+        if not self._leaving or (address, call) != (self._address, self._next_call):
+            return
+        if all(call.place is Place.DONE or self._may_repeat(call) for call in self._flight.values()):
             self._hang_up(f"{address} named another leader and left calls unanswered")
+        else:  # moving is not worth making a call unknown that is under way
+            self._leaving = False
+            self._work.set()
 
     def _lose_flight(self) -> None:
         """The link is gone: nobody knows what arrived."""

@@ -432,6 +432,23 @@ def test_a_follower_that_answers_is_kept_while_the_leader_it_names_cannot_be_rea
     play(story, "a", "c", addresses=["a"])
 
 
+@pytest.mark.parametrize("session", [True, False])
+def test_moving_to_the_leader_makes_no_call_unknown(session: bool) -> None:
+    async def story(cluster: Cluster, client: Client) -> None:
+        await client.call(Register.add, "first")
+        cluster.nodes["a"].delay = lambda: 3.0
+        slow = asyncio.create_task(client.call(Register.add, "slow"))
+        await asyncio.sleep(0.1)
+        said = refusal(Kind.FAILED, "not the leader", leader="b")
+        cluster.nodes["a"].trouble = refuse(said)
+        assert isinstance(await client.call(Register.add, "x"), int)
+        assert isinstance(await slow, int)
+        assert cluster.dialed == ["a", "b"]
+        assert now() < (2.0 if session else 4.0)
+
+    assert sorted(play(story, "a", "b", addresses=["a"], session=session).applied) == ["first", "slow", "x"]
+
+
 def test_nodes_that_name_each_other_are_not_stormed() -> None:
     async def story(cluster: Cluster, client: Client) -> None:
         for name, other in (("a", "b"), ("b", "a")):
