@@ -48,8 +48,8 @@ class Client(Calls):
         """A client of the nodes at `addresses` (`host:port`); one is enough to find the others by.
 
         `deadline`: seconds for each call. `dialer`: by default plain gRPC, closed with the client; one that is given
-        stays open. `follow=False`: speak to the given addresses only, whoever leads; they forward. `session=False`: a command whose answer is lost is `CallUnknown` at once. `cluster_id`: refuse nodes
-        of any other cluster (0: take any).
+        stays open. `session=False`: a command whose answer is lost is `CallUnknown` at once. `follow=False`: speak to
+        the given addresses only, whoever leads. `cluster_id`: refuse nodes of any other cluster (0: take any).
         """
         super().__init__(
             self._running, deadline=deadline, level=Level.LINEARIZABLE, machine=USER_MACHINE, version=1

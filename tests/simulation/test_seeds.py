@@ -149,7 +149,9 @@ async def peace(world: World, watch: Watch, accounts: list[Account]) -> None:
     assert agreed(world), [host.node and host.node.status() for host in world.hosts]
     for host in world.hosts:
         dialer = SimDialer(world.network, "auditor")
-        async with Client([f"{host.name}:2"], dialer=dialer, random=Random(1), deadline=5.0) as client:
+        async with Client(
+            [f"{host.name}:2"], dialer=dialer, random=Random(1), deadline=5.0, follow=False
+        ) as client:
             for account in accounts:
                 account.saw(await client.call(Tally.read, account.name), account.least)
     wrong = [line for account in accounts for line in account.wrong]
