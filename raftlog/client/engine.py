@@ -1,7 +1,6 @@
 """The client's core: keeps one link, sends what waits in batches, and sees to it that every call gets one outcome."""
 
 import asyncio
-import heapq
 from collections import deque
 from collections.abc import Sequence
 from random import Random
@@ -9,23 +8,24 @@ from random import Random
 import msgspec
 
 from raftlog.client.addresses import Addresses
+from raftlog.client.connection import Connection
 from raftlog.client.deadlines import Deadlines
 from raftlog.client.limits import Limits
 from raftlog.client.pending import COMMAND, Bulk, Pending, Place
+from raftlog.client.rests import Rests
 from raftlog.client.session import ClientSession
 from raftlog.core.ids import META_GROUP, ClusterId, GroupId, Index
 from raftlog.machine.calls import encode_call
 from raftlog.machine.result import Kind, Refusal, Result, refusal
 from raftlog.machine.sessions import Sessions
 from raftlog.transport.client_frames import (
-    BadFrame,
     ClientFrame,
     decode_node_frame,
     decode_runs,
     encode_client_frame,
     encode_rows,
 )
-from raftlog.transport.link import Dialer, Link, LinkBroken
+from raftlog.transport.link import Dialer
 
 ANY_CLUSTER = ClusterId(0)
 DOUBT = "it may have happened, or may yet: read before you call it again"
@@ -60,8 +60,6 @@ class Engine:
         limits: Limits | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._addresses = Addresses(addresses, random)
-        self._dialer = dialer
         self._random = random
         self._group = group
         self._cluster_id = cluster_id
@@ -75,9 +73,7 @@ class Engine:
         """Queued queries and commands without a session."""
         self._gone_queued = 0
         """Entries of both that have their outcome already: swept when they are the most."""
-        self._resting: list[tuple[float, int, Pending]] = []
-        self._rests = 0
-        self._rest_timer: asyncio.TimerHandle | None = None
+        self._rests = Rests(self._loop, self._rested)
         self._flight: dict[int, Pending] = {}
         """Sent on the present link, by call."""
         self._flight_bytes = 0
@@ -86,26 +82,15 @@ class Engine:
         self._session: ClientSession | None = None
         self._opening: Pending | None = None
         self._deadlines: Deadlines[Pending | Bulk] = Deadlines(self._loop, self._expire)
-        self._work = asyncio.Event()
+        self._connection = Connection(self, Addresses(addresses, random), dialer, self._limits)
         self._closed = False
 
-        self._avoided: dict[str, float] = {}
-        """Addresses that could not be reached, and until when no answering node is left for them."""
-        self._address = ""
-        """Of the present link, or the last."""
-        self._connected = False
-        self._over: str | None = None
-        """Why the present link is to be given up."""
-        self._leaving = False
-        """A better node is known: only answers are waited for."""
-        self._refused_since: float | None = None
-        """When the present node began to answer with nothing but refusals."""
-        self._ping = False
-        self._heard = 0.0
-        self._deadman: asyncio.Timeout | None = None
-        self._trouble = "no node has been reached yet"
         self.applied: Index = 0
         """Answers so far reflect the log up to here."""
+
+    async def run(self) -> None:
+        """Keep a link while there is something to say, for ever."""
+        await self._connection.run()
 
     # What callers do.
 
@@ -167,7 +152,7 @@ class Engine:
             )
             return
         self._queue_of(call).append(call)
-        self._work.set()
+        self._connection.wake()
 
     def _queue_of(self, call: Pending) -> deque[Pending]:
         return self._commands if self._sessioned(call) else self._plain
@@ -222,11 +207,15 @@ class Engine:
 
     def _why(self, call: Pending) -> str:
         if call.place is Place.SENT:
-            return f"{self._address} has not answered"
+            return f"{self._connection.address} has not answered"
         for asked in (call, self._opening):
             if asked is not None and asked.said is not None:
                 return asked.said.reason
-        return f"{self._address} is busy with earlier calls" if self._connected else self._trouble
+        return (
+            f"{self._connection.address} is busy with earlier calls"
+            if self._connection.up
+            else self._connection.trouble
+        )
 
     def _note_gone(self) -> None:
         # A client whose cluster is away must not grow with every call that times out.
@@ -238,98 +227,14 @@ class Engine:
                 queue.extend(kept)
             self._gone_queued = 0
 
-    # The link.
-
-    async def run(self) -> None:
-        """Dial, talk, dial again; for ever, as long as there is something to do."""
-        while True:
-            while not self._needed():
-                self._work.clear()
-                await self._work.wait()
-            address, pause = self._addresses.next()
-            if pause:
-                await asyncio.sleep(pause)
-            try:
-                async with asyncio.timeout(self._limits.dial_patience):
-                    link = await self._dialer.dial(address)
-            except (LinkBroken, TimeoutError) as error:
-                self._addresses.failed()
-                self._avoided[address] = self.time + self._limits.avoid
-                said = str(error) or f"no answer within {self._limits.dial_patience:g} s"
-                self._trouble = f"{address} cannot be reached ({said})"
-            else:
-                await self._converse(address, link)
-
-    def _needed(self) -> bool:
-        return any(call.place is Place.QUEUED for queue in (self._commands, self._plain) for call in queue)
-
-    async def _converse(self, address: str, link: Link) -> None:
-        self._address = address
-        self._connected = True
-        self._over = None
-        self._leaving = self._ping = False
-        self._heard = self.time
-        self._refused_since = None
-        try:
-            async with asyncio.timeout(None) as self._deadman, asyncio.TaskGroup() as tasks:
-                reader = tasks.create_task(self._receive(link), name=f"read {address}")
-                watch = tasks.create_task(self._watch(), name=f"watch {address}")
-                await self._send(link)
-                reader.cancel()
-                watch.cancel()
-        except TimeoutError:
-            pass  # `_hang_up` has said why
-        finally:
-            self._connected = False
-            self._deadman = None
-            self._lose_flight()
-            await link.close()
-        if not self._leaving:
-            self._addresses.failed()
-
-    def _hang_up(self, why: str) -> None:
-        """Give the link up even if it is stuck in the middle of sending."""
-        if self._over is None:
-            self._over = why
-        if self._deadman is not None and not self._deadman.expired():
-            self._deadman.reschedule(self.time)
-
-    async def _watch(self) -> None:
-        """Tells a slow node, which answers a ping, from one that is gone without a word."""
-        limits = self._limits
-        while True:
-            await asyncio.sleep(limits.ping_after / 2)
-            silent = self.time - self._heard if self._flight else 0.0
-            if silent >= limits.patience:
-                self._hang_up(f"nothing was heard from it for {silent:.1f} s")
-                return
-            if silent >= limits.ping_after:
-                self._ping = True
-                self._work.set()
-
     # Sending.
 
-    async def _send(self, link: Link) -> None:
-        while self._over is None:
-            if not self._flight and (self._leaving or self._fruitless()):
-                return
-            frame = None if self._leaving else self._frame()
-            if frame is None:
-                self._work.clear()
-                await self._work.wait()
-                continue
-            try:
-                await link.send(frame)
-            except LinkBroken as error:
-                self._end(str(error))
+    def needed(self) -> bool:
+        """See `Talker.needed`."""
+        return any(call.place is Place.QUEUED for queue in (self._commands, self._plain) for call in queue)
 
-    def _fruitless(self) -> bool:
-        """This node has nothing to say but that it cannot: another one may be on the right side of a partition."""
-        since = self._refused_since
-        return since is not None and self.time - since > self._limits.fruitless
-
-    def _frame(self) -> bytes | None:
-        """What waits, as far as the window has room for it; a sign of life is asked for if that is due."""
+    def frame(self, *, ping: bool) -> bytes | None:
+        """See `Talker.frame`: what waits, as far as the window has room for it."""
         limits = self._limits
         if self._commands and self._session is None and self._opening is None:
             self._open_session()
@@ -343,9 +248,8 @@ class Engine:
         first = self._next_call
         if commands or queries:
             self._note_sent(commands, queries)
-        elif not self._ping:
+        elif not ping:
             return None
-        self._ping = False
         return encode_client_frame(
             ClientFrame(
                 group=self._group,
@@ -397,7 +301,7 @@ class Engine:
 
     def _note_sent(self, commands: Sequence[Pending], queries: Sequence[Pending]) -> None:
         if not self._flight:
-            self._heard = self.time  # nothing was asked before, so silence meant nothing
+            self._connection.asked()
         number = self._next_call
         flight = self._flight
         for calls in (commands, queries):
@@ -410,25 +314,17 @@ class Engine:
 
     # Receiving.
 
-    async def _receive(self, link: Link) -> None:
-        try:
-            while (frame := await link.receive()) is not None:
-                self._heard = self.time
-                self._take_answers(frame)
-            self._end(f"{self._address} ended the stream")
-        except LinkBroken as error:
-            self._end(str(error))
-        except BadFrame as error:
-            self._end(f"{self._address} sent what is no frame: {error}")
-        finally:
-            self._end("reading was cancelled")  # gRPC cancels readers of a channel that closes
+    @property
+    def unanswered(self) -> bool:
+        """See `Talker.unanswered`."""
+        return bool(self._flight)
 
-    def _end(self, why: str) -> None:
-        if self._over is None:
-            self._over = why
-        self._work.set()
+    def may_leave(self) -> bool:
+        """See `Talker.may_leave`."""
+        return all(call.place is Place.DONE or self._may_repeat(call) for call in self._flight.values())
 
-    def _take_answers(self, frame: bytes) -> None:
+    def answers(self, frame: bytes) -> None:
+        """See `Talker.answers`."""
         outer = decode_node_frame(frame)
         flight = self._flight
         worked = False
@@ -446,17 +342,12 @@ class Engine:
                 else:
                     self._consider(call, result)
         if worked:
-            self._refused_since = None
-            self._addresses.worked()
+            self._connection.worked()
         if outer.applied > self.applied:
             self.applied = outer.applied
-        if self._follows and outer.leader not in ("", self._address) and self._reachable(outer.leader):
-            self._leave_for(outer.leader)
-        self._work.set()
-
-    def _reachable(self, leader: str) -> bool:
-        """Whether to leave a node that answers for the leader: not while the last dial to that one has failed."""
-        return self._avoided.get(leader, 0.0) <= self.time
+        if self._follows and outer.leader not in ("", self._connection.address):
+            if self._connection.reachable(outer.leader):
+                self._connection.leave_for(outer.leader)
 
     def _consider(self, call: Pending, result: Result) -> None:
         """An answer that may not be the outcome yet."""
@@ -483,7 +374,7 @@ class Engine:
 
     def _refused(self, call: Pending, result: Result) -> None:
         said = _read_refusal(result.body)
-        follow = said.leader is not None and said.leader != self._address
+        follow = said.leader is not None and said.leader != self._connection.address
         if not (said.retry_after or follow or call.uncertain):
             self._settle(call, result)
             return
@@ -508,44 +399,25 @@ class Engine:
 
     def _note_refusal(self, said: Refusal) -> bool:
         """Whether it names another node, which is then gone to."""
-        if self._refused_since is None:
-            self._refused_since = self.time
-        if said.leader is None or said.leader == self._address or not self._follows:
+        self._connection.refused()
+        if said.leader is None or said.leader == self._connection.address or not self._follows:
             return False
-        self._leave_for(said.leader)
+        self._connection.leave_for(said.leader)
         return True
 
     def _may_repeat(self, call: Pending) -> bool:
         """Whether sending it again cannot make it happen twice; a second empty session hurts nobody."""
         return call.level != COMMAND or call.sequence > 0 or call.arrived is not None
 
-    def _leave_for(self, leader: str) -> None:
-        if not self._leaving:
-            self._leaving = True
-            self._addresses.name(leader)
-            self._work.set()
-            self._loop.call_later(self._limits.drain, self._cut_drain, self._address, self._next_call)
-
-    def _cut_drain(self, address: str, call: int) -> None:
-        if not self._leaving or (address, call) != (self._address, self._next_call):
-            return
-        if all(call.place is Place.DONE or self._may_repeat(call) for call in self._flight.values()):
-            self._hang_up(f"{address} named another leader and left calls unanswered")
-        else:  # moving is not worth making a call unknown that is under way
-            self._leaving = False
-            self._work.set()
-
-    def _lose_flight(self) -> None:
-        """The link is gone: nobody knows what arrived."""
-        broke = f"the link to {self._address} broke ({self._over})"
-        self._trouble = f"{self._address} named another node to ask" if self._leaving else broke
+    def lost(self) -> None:
+        """See `Talker.lost`: nobody knows what arrived."""
         flight, self._flight, self._flight_bytes = self._flight, {}, 0
         again: list[Pending] = []
         for call in flight.values():
             if call.place is Place.DONE:
                 continue
             if not self._may_repeat(call):
-                said = f"{self._trouble} before the answer came: {DOUBT}"
+                said = f"{self._connection.trouble} before the answer came: {DOUBT}"
                 self._settle(call, refusal(Kind.UNKNOWN, said))
                 continue
             call.uncertain = call.level == COMMAND and call.sequence > 0
@@ -554,35 +426,17 @@ class Engine:
         for call in reversed(again):
             self._queue_of(call).appendleft(call)
 
-    # Resting.
-
     def _rest(self, call: Pending, span: float) -> None:
         """Queue it again after `span` seconds or, if the node gave no advice, after longer and longer."""
         call.tries += 1
-        backoff = min(_FIRST_REST * 2 ** min(call.tries, 10), _LONGEST_REST)
-        call.place = Place.RESTING
-        due = self.time + max(span, backoff) * (0.75 + self._random.random() / 2)
-        self._rests += 1
-        heapq.heappush(self._resting, (due, self._rests, call))
-        if self._resting[0][2] is call:
-            self._arm_rest()
+        span = max(span, min(_FIRST_REST * 2 ** min(call.tries, 10), _LONGEST_REST))
+        self._rests.add(call, span * (0.75 + self._random.random() / 2))
 
-    def _arm_rest(self) -> None:
-        if self._rest_timer is not None:
-            self._rest_timer.cancel()
-            self._rest_timer = None
-        if self._resting:
-            self._rest_timer = self._loop.call_at(self._resting[0][0], self._end_rest)
-
-    def _end_rest(self) -> None:
-        now = self.time + 0.001  # those due together go together
-        while self._resting and self._resting[0][0] <= now:
-            call = heapq.heappop(self._resting)[2]
-            if call.place is Place.RESTING:
-                call.place = Place.QUEUED
-                self._queue_of(call).append(call)
-        self._arm_rest()
-        self._work.set()
+    def _rested(self, calls: Sequence[Pending]) -> None:
+        for call in calls:
+            call.place = Place.QUEUED
+            self._queue_of(call).append(call)
+        self._connection.wake()
 
     # The session.
 
@@ -609,7 +463,7 @@ class Engine:
         self._opening = None
         if result.kind is Kind.OK:
             self._session = ClientSession(msgspec.msgpack.decode(result.body, type=int))
-            self._work.set()
+            self._connection.wake()
             return
         if self._closed:
             return
@@ -627,21 +481,19 @@ class Engine:
         self._closed = True
         self._settle_all()
         session, self._session = self._session, None
-        if session is not None and self._connected:
+        if session is not None and self._connection.up:
             call = self._own(encode_call(Sessions.close, session.id), self.time + patience)
             call.answer = self._loop.create_future()
             self._deadlines.add(call)
             self._plain.append(call)
-            self._work.set()
+            self._connection.wake()
             await call.answer
         self._deadlines.stop()
-        if self._rest_timer is not None:
-            self._rest_timer.cancel()
 
     def _settle_all(self) -> None:
         why = "the client was closed"
         calls = [*self._flight.values(), *self._commands, *self._plain]
-        calls += [call for _, _, call in sorted(self._resting, key=lambda row: row[:2])]
+        calls += self._rests.stop()
         for call in calls:
             if call.place is Place.DONE:
                 continue

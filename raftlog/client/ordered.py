@@ -130,12 +130,14 @@ class OrderedEngine(Engine):
             if not self._note_refusal(said):
                 self._pause = max(self._pause, said.retry_after / 1_000_000)
 
-    def _take_answers(self, frame: bytes) -> None:
-        super()._take_answers(frame)
+    def answers(self, frame: bytes) -> None:
+        """See `Talker.answers`."""
+        super().answers(frame)
         self._release_later()
 
-    def _lose_flight(self) -> None:
-        super()._lose_flight()
+    def lost(self) -> None:
+        """See `Talker.lost`."""
+        super().lost()
         self._release_later()
 
     def _take_commands(
@@ -145,7 +147,7 @@ class OrderedEngine(Engine):
 
     def _release_later(self) -> None:
         if self._held and not self._flight and self._release_timer is None:
-            pause = 0.0 if self._leaving else self._pause * (0.75 + self._random.random() / 2)
+            pause = 0.0 if self._connection.leaving else self._pause * (0.75 + self._random.random() / 2)
             self._pause = min(self._pause * 2, _LONGEST_PAUSE)
             self._release_timer = self._loop.call_later(pause, self._release)
 
@@ -160,7 +162,7 @@ class OrderedEngine(Engine):
             call.place = Place.QUEUED
         # Those without a sequence were never sent: they follow, as they were called.
         self._commands.extend(sorted([*again, *queued], key=lambda call: call.sequence or _NEVER_SENT))
-        self._work.set()
+        self._connection.wake()
 
 
 _NEVER_SENT = 1 << 64

@@ -680,7 +680,7 @@ def test_calls_that_time_out_while_the_cluster_is_away_leave_nothing_behind() ->
             with pytest.raises(Failed):
                 await client.options(deadline=0.1).call(Register.add, "x")
         assert len(engine._commands) + len(engine._plain) < 200
-        assert not engine._resting
+        assert not len(engine._rests)
         assert not engine._deadlines._entries
 
     play(story)
