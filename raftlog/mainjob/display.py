@@ -112,7 +112,8 @@ def _figures(summary: Summary) -> Iterator[tuple[str, str]]:
     rate = f"{summary.throughput:,.0f} writes/s with {summary.callers} callers, fail-over included"
     yield "throughput", f"{rate}; {summary.throughput_without_failover:,.0f} without it"
     latency = summary.latency
-    yield "latency", f"p50 {_ms(latency.p50)}, p99 {_ms(latency.p99)}, max {_ms(latency.max)}"
+    figures = f"p50 {_ms(latency.p50)}, p99 {_ms(latency.p99)}, max {_ms(latency.max)}"
+    yield "latency", f"{figures}, calls caught in the fail-over included"
     if summary.failover is not None:
         yield "fail-over", f"{_ms(summary.failover.silence)} from the last write before to the first after"
 
