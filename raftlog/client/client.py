@@ -70,9 +70,11 @@ class Client(Calls):
     async def __aenter__(self) -> Self:
         if self._engine is not None:
             raise RuntimeError("a client is entered once: make another")
+        if self._dialer is None:
+            self._dialer = self._own_dialer = self._default_dialer()
         self._engine = Engine(
             self._addresses,
-            self._dialer or self._default_dialer(),
+            self._dialer,
             self._random,
             group=self._group,
             cluster_id=self._cluster_id,
@@ -124,11 +126,10 @@ class Client(Calls):
 
     def _ordered_engine(self) -> OrderedEngine:
         self._running()
-        dialer = self._dialer or self._own_dialer
-        assert dialer is not None, "a client that was entered has a dialer"
+        assert self._dialer is not None, "a client that was entered has a dialer"
         return OrderedEngine(
             self._addresses,
-            dialer,
+            self._dialer,
             Random(self._random.getrandbits(64)),
             group=self._group,
             cluster_id=self._cluster_id,
@@ -140,5 +141,4 @@ class Client(Calls):
             GrpcDialer,
         )  # not before it is needed: importing gRPC takes long
 
-        self._own_dialer = GrpcDialer()
-        return self._own_dialer
+        return GrpcDialer()

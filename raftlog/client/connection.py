@@ -155,8 +155,8 @@ class Connection:
         finally:
             self.up = False
             self._deadman = None
-            broke = f"the link to {address} broke ({self._over})"
-            self.trouble = f"{address} named another node to ask" if self.leaving else broke
+            left = f"the link to {address} was given up: {self._over}"
+            self.trouble = f"{address} named another node to ask" if self.leaving else left
             self._talker.lost()
             await link.close()
         if not self.leaving:
@@ -188,8 +188,12 @@ class Connection:
 
     async def _send(self, link: Link) -> None:
         while self._over is None:
-            if not self._talker.unanswered and (self.leaving or self._fruitless()):
-                return
+            if not self._talker.unanswered:
+                if self.leaving:
+                    return
+                if self._fruitless():
+                    self._end("it did nothing but refuse")
+                    return
             frame = None if self.leaving else self._talker.frame(ping=self._ping)
             if frame is None:
                 self._work.clear()

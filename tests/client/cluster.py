@@ -59,9 +59,10 @@ class Register(Machine):
 class Log:
     """What the cluster has decided."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, machine: Machine | None = None) -> None:
         self.sessions = Sessions(limits)
         self.register = Register()
+        self.machine = machine or self.register
         self.index = 0
 
     def apply(self, commands: Sequence[Command]) -> list[Result]:
@@ -81,7 +82,7 @@ class Log:
         return result
 
     def _run(self, command: Command, context: Context) -> Result:
-        machine = self.register if command.machine else self.sessions
+        machine = self.machine if command.machine else self.sessions
         try:
             return machine.apply(command.body, context)
         except ZeroDivisionError:
@@ -124,7 +125,7 @@ class FakeNode:
         asyncio.get_running_loop().call_later(self.delay(), lambda: done(self.read_trouble(level)))
 
     def query(self, group: GroupId, machine: int, body: bytes) -> Result:
-        return self.log.register.query(body)
+        return self.log.machine.query(body)
 
     def leader(self, group: GroupId) -> str:
         return self.named
@@ -136,8 +137,8 @@ class FakeNode:
 class Cluster:
     """Nodes by name, and a dialer to them. Use with `async with`."""
 
-    def __init__(self, *names: str, limits: Limits | None = None) -> None:
-        self.log = Log(limits)
+    def __init__(self, *names: str, limits: Limits | None = None, machine: Machine | None = None) -> None:
+        self.log = Log(limits, machine)
         self.nodes = {name: FakeNode(self.log, name) for name in names or ("a",)}
         self.down: set[str] = set()
         """Nobody answers there."""
