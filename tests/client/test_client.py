@@ -324,6 +324,26 @@ def test_a_first_try_below_the_floor_takes_a_new_sequence_and_a_later_one_is_unk
     play(story)
 
 
+def test_a_final_refusal_of_a_later_try_says_nothing_of_the_first() -> None:
+    async def story(cluster: Cluster, client: Client) -> None:
+        def lose_then_refuse(commands: Sequence[Command], done: Done) -> bool:
+            if not commands[0].machine:
+                return False
+            cluster.log.apply(commands)
+            cluster.node.trouble = refuse(refusal(Kind.FAILED, "this node is too old for that command"))
+            done([refusal(Kind.UNKNOWN, "left office")] * len(commands))
+            return True
+
+        cluster.node.trouble = lose_then_refuse
+        with pytest.raises(Unknown, match=r"too old.*may have happened"):
+            await client.options(deadline=1.0).call(Register.add, "x")
+        cluster.node.trouble = lose_then_refuse
+        asyncio.get_running_loop().call_later(0.5, setattr, cluster.node, "trouble", lambda c, d: False)
+        assert await client.options(deadline=2.0).call(Register.add, "y") == 2
+
+    assert play(story).applied == ["x", "y"]
+
+
 def test_confirmed_sequences_have_no_gap_whatever_order_answers_come_in() -> None:
     async def story(cluster: Cluster, client: Client) -> None:
         random = Random(5)
@@ -380,14 +400,15 @@ def test_one_early_call_that_waits_does_not_lose_its_answer_to_many_later_ones()
         cluster.node.trouble = hold
         early = asyncio.create_task(client.call(Register.add, "early"))
         await asyncio.sleep(0.1)
-        late = asyncio.create_task(client.call_many(Register.add, [(f"{n}",) for n in range(9_000)]))
+        late = asyncio.create_task(client.call_many(Register.add, [(f"{n}",) for n in range(3_000)]))
         await asyncio.sleep(1.0)
+        assert max(c.sequence for batch in cluster.node.batches for c in batch) == 1_000
         ((commands, done),) = held
         done(cluster.log.apply(commands))
         assert isinstance(await early, int)
         assert all(isinstance(outcome, Ok) for outcome in await late)
 
-    assert len(play(story).applied) == 9_001
+    assert len(play(story, limits=Limits(spread=1_000)).applied) == 3_001
 
 
 # Finding the leader, and nodes that fail.
