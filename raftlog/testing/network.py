@@ -12,7 +12,7 @@ from random import Random
 from typing import Protocol
 
 from raftlog.core.ids import Micros
-from raftlog.testing.loop import MICROS, SimLoop
+from raftlog.testing.loop import SimLoop
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class SimNetwork:
 
     def later(self, micros: Micros, callback: Callable[..., None], *args: object) -> None:
         """Call back after `micros`."""
-        self.loop.call_later(micros / MICROS, callback, *args)
+        self.loop.call_exactly(micros, callback, *args)
 
     def carry(self, origin: str, target: str, arrive: Callable[[], None]) -> None:
         """Carry one word of a handshake, or one frame out of order: lost when cut, waiting when the target hangs."""

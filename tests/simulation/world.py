@@ -157,6 +157,7 @@ class World:
         assert isinstance(loop, SimLoop), "a world needs virtual time"
         self.random = Random(seed)
         self.loop = loop
+        loop.early = self.random.choice((0, 400, 1_000))
         self.clock = SimClock(loop, Random(self.random.getrandbits(64)))
         self.network = SimNetwork(Random(self.random.getrandbits(64)), loop, weather)
         self.settings = settings or Settings()
