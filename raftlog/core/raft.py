@@ -144,6 +144,14 @@ class Raft:
         if not allowed and isinstance(self._role, Leader):
             self._change(Follow(None, reason))
 
+    def damaged(self, index: Index, now: Micros) -> None:
+        """The entry at `index` cannot be read here: this node promises nothing at or beyond it, and does not lead."""
+        state = self._state
+        self._at(now)
+        state.hole = index if state.hole is None else min(state.hole, index)
+        if not isinstance(self._role, Follower):
+            self._change(Follow(None, f"its log is damaged at entry {index}"))
+
     # -- outputs
 
     @property

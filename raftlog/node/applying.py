@@ -34,7 +34,8 @@ class Applying:
         """Entries at hand, in reverse order."""
         self._begun: Entry | None = None
         self._retry_at: Micros | None = None
-        self._given_up = False
+        self.lost: Index | None = None
+        """What comes next and cannot be read: nothing more is applied in this process."""
         self._furthest: Index = 0
         """How far any state of this process has come."""
         self.applier = Applier(
@@ -60,16 +61,16 @@ class Applying:
     @property
     def stopped(self) -> bool:
         """Whether this node cannot apply at the moment."""
-        return self._given_up or self._retry_at is not None
+        return self.lost is not None or self._retry_at is not None
 
     @property
     def presentable(self) -> bool:
         """Whether queries may be asked of the state: it goes on from everything it has shown before."""
         return not self.stopped and self.applier.applied.index >= self._furthest
 
-    def give_up(self) -> None:
-        """What comes next cannot be read: nothing more is applied in this process."""
-        self._given_up = True
+    def give_up(self, index: Index) -> None:
+        """The entry at `index` comes next and cannot be read."""
+        self.lost = index
 
     def feed(self, entries: Sequence[Entry]) -> None:
         """Hand over the entries from `next` on."""

@@ -309,14 +309,21 @@ class Replica:
             if self._around.clock.monotonic() >= deadline:
                 break
         if self.applying.stopped:
-            self.raft.allow_leading(False, "it cannot apply what it decides", now)
-            self._reads.abandon(self._cannot_apply())
+            self._renounce(now)
             return True
         if self.applying.busy:
             self._around.kick()
         if self.applying.presentable:
             self._reads.applied(self.applying.applier.applied.index)
         return done
+
+    def _renounce(self, now: Micros) -> None:
+        """Who cannot apply leads nobody, for nothing it decides could be answered, and vouches for no read."""
+        if self.applying.lost is not None:
+            self.raft.damaged(self.applying.lost, now)
+        else:
+            self.raft.allow_leading(False, "it cannot apply what it decides", now)
+        self._reads.abandon(self._cannot_apply())
 
     def _feed(self) -> None:
         """Get the next entries: from memory if they are recent, else from disk."""
@@ -338,7 +345,9 @@ class Replica:
             )
         except (LogDamaged, DiskError) as problem:
             self._on_event(f"cannot apply on: {problem}", {"group": self.group, "index": want.first})
-            return  # stays `feeding`: nothing here can be applied any more
+            self.applying.give_up(want.first)
+            self._around.kick()
+            return
         self._feeding = False
         if self.applying.hungry and entries[0].index == self.applying.next:
             self.applying.feed(entries)

@@ -7,7 +7,7 @@ import pytest
 from raftlog.core.durable import fresh
 from raftlog.core.ids import EntryId, GroupId, Micros, NodeId
 from raftlog.core.membership import Membership
-from raftlog.core.message import PreVoteResponse, VoteRequest
+from raftlog.core.message import PreVoteResponse, VoteRequest, VoteResponse
 from raftlog.core.raft import Raft
 from raftlog.core.settings import Settings
 from raftlog.core.state import State
@@ -134,3 +134,26 @@ def test_settings_nest() -> None:
         Settings(heartbeat=400_000)
     with pytest.raises(ValueError, match="nest"):
         Settings(max_append=2, max_inflight=1)
+
+
+def test_who_cannot_read_its_own_log_neither_leads_nor_campaigns_nor_votes() -> None:
+    raft = _raft(membership(["voters=n1"]))
+    raft.campaign(1)
+    raft.storage_done(raft.ready().hard_state, None, 2)
+    assert raft.leads
+    raft.damaged(1, 3)
+    raft.campaign(4)
+    assert raft.status().role == "follower"
+
+    raft = _raft(membership(["voters=n1..n3"]))
+    raft.damaged(1, 1)
+    raft.step(VoteRequest(group=GroupId(1), sender=NodeId(2), to=NodeId(1), term=1, last=EntryId(0, 0)), 2)
+    (answer,) = raft.ready().messages_after_sync
+    assert isinstance(answer, VoteResponse)
+    assert not answer.granted
+
+
+def _raft(members: Membership) -> Raft:
+    return Raft(
+        node=NodeId(1), group=GroupId(1), recovered=fresh(members), settings=SETTINGS, random=Random(1), now=0
+    )

@@ -6,6 +6,7 @@ from typing import Any
 
 from raftlog.core.entry import Command
 from raftlog.core.ids import META_GROUP
+from raftlog.core.settings import Settings
 from raftlog.machine.calls import decode_result, encode_call
 from raftlog.machine.contract import Context, StateMachine
 from raftlog.machine.result import Kind, Result
@@ -124,6 +125,15 @@ async def led(world: World, *, among: Sequence[Host] = ()) -> Host:
             await asyncio.sleep(0.02)
 
 
+async def noted(world: World, text: str) -> None:
+    """Wait until some node has said this."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            if any(text in line for line in world.log):
+                return
+            await asyncio.sleep(0.02)
+
+
 async def agreed(world: World, count: int, name: str = "x") -> None:
     """Wait until every running node has the counter at `count` and all states are equal."""
     hosts = [host for host in world.hosts if host.node is not None]
@@ -138,12 +148,16 @@ async def agreed(world: World, count: int, name: str = "x") -> None:
 
 
 def play(
-    story: Callable[[World], Any], *, seed: int = 1, machine: Callable[[], StateMachine] = Tally
+    story: Callable[[World], Any],
+    *,
+    seed: int = 1,
+    machine: Callable[[], StateMachine] = Tally,
+    settings: Settings | None = None,
 ) -> None:
     """Run a story on three nodes that have a leader."""
 
     async def main() -> None:
-        world = World(seed, machine=machine, weather=Weather())
+        world = World(seed, machine=machine, weather=Weather(), settings=settings)
         await world.start()
         try:
             await led(world)

@@ -4,10 +4,23 @@ import asyncio
 from typing import Never
 
 from raftlog.core.ids import META_GROUP
+from raftlog.core.settings import Settings
 from raftlog.machine.result import Kind
 from raftlog.testing.loop import SimLoop
 from raftlog.transport.client_frames import Level
-from tests.simulation.asking import Stepping, adds, agreed, kinds, led, play, read, running, submit, value
+from tests.simulation.asking import (
+    Stepping,
+    adds,
+    agreed,
+    kinds,
+    led,
+    noted,
+    play,
+    read,
+    running,
+    submit,
+    value,
+)
 from tests.simulation.world import World
 
 
@@ -70,3 +83,33 @@ def test_a_node_that_cannot_apply_hands_over_and_shows_nobody_its_half_changed_s
         await agreed(world, 3)
 
     play(story, machine=make)
+
+
+def test_a_node_whose_own_log_cannot_be_read_answers_at_once_and_never_leads() -> None:
+    """What it would have to apply next is lost here: it says so instead of leaving calls and reads waiting."""
+    machines: list[Stepping] = []
+
+    def make() -> Stepping:
+        machines.append(Stepping())
+        return machines[-1]
+
+    async def story(world: World) -> None:
+        broken = await led(world)
+        machines[world.hosts.index(broken)].step = exhaust
+        assert kinds(await submit(running(broken), adds()).wait()) == {Kind.UNKNOWN}
+        broken.disk.fail_once("read")  # which is what building the state anew begins with
+        leader = await led(world)
+        await noted(world, "cannot apply on")
+        assert (await read(running(broken))).kind is Kind.FAILED
+        assert not running(broken).serving
+        await leader.crash()
+        for _ in range(500):
+            await asyncio.sleep(0.02)
+            assert running(broken).status().role == "follower", "it would lead what it cannot apply"
+        await leader.start()
+        assert kinds(await submit(running(await led(world)), adds()).wait()) == {Kind.OK}
+        await broken.crash()
+        await broken.start()
+        await agreed(world, 2)
+
+    play(story, machine=make, settings=Settings(max_recent=1))
