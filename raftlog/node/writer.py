@@ -68,10 +68,14 @@ class Writer:
         self._wake.set()
 
     async def run(self) -> None:
-        """Write until closed and empty; mark the end of the log when nothing has come for a while."""
+        """Write until closed and empty; mark the end of the log when nothing has come for a while.
+
+        Closed on a full disk it ends with what is not written: nothing of that was promised.
+        """
         while True:
             while self._queue:
-                await self._write()
+                if not await self._write():
+                    return
             if self._closing:
                 return
             if not await self._work_within(IDLE_BEFORE_MARK):
@@ -89,7 +93,7 @@ class Writer:
             timer.cancel()
         return bool(self._queue) or self._closing
 
-    async def _write(self) -> None:
+    async def _write(self) -> bool:
         batch = self._take()
         writes = [
             GroupWrite(replica.group, ready.hard_state, ready.entries)
@@ -97,21 +101,26 @@ class Writer:
             if ready.writes
         ]
         self._in_flight = len(batch)
-        if writes:
-            await self._append(writes)
+        if writes and not await self._append(writes):
+            return False
         self._in_flight = 0
         self._done.extend(batch)
         self._on_done()
+        return True
 
-    async def _append(self, writes: Sequence[GroupWrite]) -> None:
+    async def _append(self, writes: Sequence[GroupWrite]) -> bool:
         """Append, and while the disk is full wait for space: nothing was written then, so trying again is safe.
 
-        Meanwhile nothing is promised, and a leader resigns because its disk does not answer.
+        Meanwhile nothing is promised, and a leader resigns because its disk does not answer. False when there still
+        was no space and nobody waits for it any more.
         """
         while True:
             try:
-                return await self._wal.append(writes)
+                await self._wal.append(writes)
+                return True
             except DiskFull as full:
+                if self._closing:
+                    return False
                 self._on_event(f"cannot write: {full}; waiting for space", {"retry_in_seconds": FULL_RETRY})
             await asyncio.sleep(FULL_RETRY)
             await self._wal.make_room()
