@@ -70,7 +70,7 @@ class Forwards:
             return
         try:
             results = _results.decode(reply.replies)
-        except ValueError:
+        except (ValueError, RecursionError):
             results = []
         if len(results) == len(sent.calls.commands):
             self._forget(reply.id)

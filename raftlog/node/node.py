@@ -229,7 +229,8 @@ class Node:
             raise BadFrame(f"this node has no group {frame.group}")
         match frame:
             case Forward():
-                replica.forwarded(peer, frame, _decode_commands(frame))
+                refused = _CLOSING if self._draining else None
+                replica.forwarded(peer, frame, _decode_commands(frame), refused)
             case ForwardReply():
                 replica.forward_answered(peer, frame)
             case _ if frame.sender != peer:
@@ -315,5 +316,5 @@ _CLOSING = refusal(Kind.FAILED, "this node is shutting down; ask another")
 def _decode_commands(forward: Forward) -> list[Command]:
     try:
         return _commands.decode(forward.commands)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadFrame(f"a forward without commands: {error}") from None

@@ -246,15 +246,43 @@ class Replica:
         if not self._around.send(forward, leader):
             self._forwards.unsent(forward.id, self._unreachable())
 
-    def forwarded(self, sender: NodeId, forward: Forward, commands: Sequence[Command]) -> None:
-        """Another node passes on commands of its clients."""
+    def forwarded(
+        self, sender: NodeId, forward: Forward, commands: Sequence[Command], refused: Result | None = None
+    ) -> None:
+        """Another node passes on commands of its clients; all of them are refused where `refused` says how.
+
+        Whoever puts commands into the log asks its own machine first: the node that passed them on may run a later
+        release, and a command that this one does not know would stop it, and every other like it, from applying.
+        """
         if not self._arrivals.first_time(sender, forward.id):
             return
 
         def answer(results: Sequence[Result]) -> None:
             self._around.send(reply_to(forward, results), sender)
 
-        self.submit(commands, answer, sender)
+        if refused is not None:
+            answer([refused] * len(commands))
+        elif unfit := self.applying.applier.refusals(commands):
+            self._submit_without(unfit, commands, answer, sender)
+        else:
+            self.submit(commands, answer, sender)
+
+    def _submit_without(
+        self, unfit: Mapping[int, Result], commands: Sequence[Command], done: Done, origin: NodeId
+    ) -> None:
+        def together(results: Sequence[Result]) -> None:
+            rest = iter(results)
+            done(
+                [
+                    Result(Kind.FAILED, unfit[at].body) if at in unfit else next(rest)
+                    for at in range(len(commands))
+                ]
+            )
+
+        if fit := [command for at, command in enumerate(commands) if at not in unfit]:
+            self.submit(fit, together, origin)
+        else:
+            together(())
 
     # -- performing
 

@@ -3,12 +3,18 @@
 import asyncio
 from typing import Never
 
-from raftlog.core.ids import META_GROUP
+import msgspec
+
+from raftlog.core.ids import META_GROUP, Boot, RequestId
 from raftlog.core.settings import Settings
 from raftlog.machine.result import Kind
 from raftlog.testing.loop import SimLoop
 from raftlog.transport.client_frames import Level
+from raftlog.transport.codec import encode_forward
+from raftlog.transport.frames import Forward
+from raftlog.transport.port import Lane
 from tests.simulation.asking import (
+    PATIENCE,
     Stepping,
     adds,
     agreed,
@@ -113,3 +119,81 @@ def test_a_node_whose_own_log_cannot_be_read_answers_at_once_and_never_leads() -
         await agreed(world, 2)
 
     play(story, machine=make, settings=Settings(max_recent=1))
+
+
+def test_c13_a_node_that_drains_answers_what_it_has_and_takes_nothing_new() -> None:
+    """Neither from its own clients nor from those of other nodes; nobody is left without an answer."""
+
+    async def story(world: World) -> None:
+        leader = await led(world)
+        follower = next(host for host in world.hosts if host is not leader)
+        under_way = [submit(running(host), adds(3)) for host in world.hosts]
+        await asyncio.sleep(0.005)
+        draining = asyncio.get_running_loop().create_task(running(leader).drain(1.0))
+        await asyncio.sleep(0)
+        refused = [submit(running(host), adds(3)) for host in (leader, follower)]
+        begun = world.loop.time()
+        await draining
+        assert world.loop.time() - begun < 1.0, "it waited for nothing"
+        for answers in under_way:
+            assert answers.results is None or kinds(answers.results) == {Kind.OK}
+            assert kinds(await answers.wait()) == {Kind.OK}
+        for answers in refused:
+            assert kinds(await answers.wait()) == {Kind.FAILED}
+        assert value(await read(running(follower))) == 9, "what was refused happened"
+
+    play(story)
+
+
+def test_a_node_that_waits_for_space_can_be_stopped() -> None:
+    async def story(world: World) -> None:
+        leader = await led(world)
+        leader.disk.capacity = 0
+        for _ in range(8):
+            await submit(running(leader), adds(1, "x" * 20_000)).wait()
+        await noted(world, "waiting for space")
+        async with asyncio.timeout(PATIENCE):
+            await leader.stop()
+
+    play(story)
+
+
+def test_a_leader_keeps_out_what_its_own_release_does_not_understand() -> None:
+    """A newer node passes on a command that it knows; in the log it would stop every older one from applying."""
+    machines: list[Stepping] = []
+
+    def make() -> Stepping:
+        machines.append(Stepping())
+        return machines[-1]
+
+    async def story(world: World) -> None:
+        leader = await led(world)
+        follower = next(host for host in world.hosts if host is not leader)
+        machines[world.hosts.index(follower)].__class__ = Newer
+        old, new = adds()[0], msgspec.structs.replace(adds()[0], machine_version=2)
+        results = await submit(running(follower), [old, new, old]).wait()
+        assert [result.kind for result in results] == [Kind.OK, Kind.FAILED, Kind.OK]
+        assert [value(result) for result in results[::2]] == [1, 2]
+        assert kinds(await submit(running(follower), [new]).wait()) == {Kind.FAILED}
+        await agreed(world, 2)
+
+    play(story, machine=make)
+
+
+class Newer(Stepping):
+    """The next release of the machine."""
+
+    version = 2
+
+
+def test_p2_a_forward_of_bottomless_commands_is_dropped() -> None:
+    """Whatever is nested too deep to be decoded is a bad frame, not the end of the node."""
+
+    async def story(world: World) -> None:
+        node, sender = running(world.hosts[0]), world.hosts[1].id
+        deep = b"\x91\x97\x00\x01\x00\x01\x01\xc4\x01x" + b"\x91" * 100_000 + b"\x00"
+        node.receive(sender, Lane.BULK, encode_forward(Forward(META_GROUP, RequestId(Boot(1), 1), deep)))
+        await noted(world, "dropped a frame")
+        assert kinds(await submit(node, adds()).wait()) == {Kind.OK}
+
+    play(story)
