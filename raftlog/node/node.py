@@ -168,7 +168,7 @@ class Node:
         if self._draining:
             done([_CLOSING] * len(commands))
             return
-        self._replicas[group].submit(commands, done)
+        self._replicas[group].submit(tuple(commands), done)  # theirs to change again once this returns
         self.kick()
 
     def read(self, group: GroupId, level: Level, done: ReadDone) -> None:

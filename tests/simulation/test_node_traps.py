@@ -1,9 +1,11 @@
 """Traps that only a whole node can fall into: its tasks, its disk, its clock, and the order in which it does things."""
 
 import asyncio
-from typing import Never
+from types import SimpleNamespace
+from typing import Any, Never
 
 import msgspec
+import pytest
 
 from raftlog.core.ids import META_GROUP, Boot, RequestId
 from raftlog.core.settings import Settings
@@ -195,5 +197,102 @@ def test_p2_a_forward_of_bottomless_commands_is_dropped() -> None:
         node.receive(sender, Lane.BULK, encode_forward(Forward(META_GROUP, RequestId(Boot(1), 1), deep)))
         await noted(world, "dropped a frame")
         assert kinds(await submit(node, adds()).wait()) == {Kind.OK}
+
+    play(story)
+
+
+@pytest.mark.parametrize("task", ["pump", "writer", "work"])
+def test_p7_a_task_that_raises_takes_its_node_down(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of a node outlives one of its tasks: callers are answered, others take over, a restart goes on."""
+
+    def fail(*_: object) -> Any:
+        raise Defect(task)
+
+    async def work() -> None:
+        fail()
+
+    async def story(world: World) -> None:
+        leader = await led(world)
+        node = running(leader)
+        answers = submit(node, adds())
+        match task:
+            case "pump":
+                monkeypatch.setattr(node, "clock", SimpleNamespace(monotonic=fail))
+            case "writer":
+                monkeypatch.setattr(node.wal, "append", fail)
+            case _:
+                node.start(work())
+        error = await leader.death()
+        assert isinstance(error, BaseExceptionGroup)
+        assert error.split(Defect)[1] is None, error
+        assert kinds(await answers.wait()) <= {Kind.UNKNOWN, Kind.FAILED}
+        assert kinds(await submit(node, adds(1, "late")).wait()) == {Kind.FAILED}
+        others = [host for host in world.hosts if host is not leader]
+        assert kinds(await submit(running(await led(world, among=others)), adds(1, "y")).wait()) == {Kind.OK}
+        await leader.start()
+        await led(world)
+        await agreed(world, 1, "y")
+        await agreed(world, 0, "late")
+
+    play(story)
+
+
+class Defect(Exception):
+    """Our own mistake, wherever it is."""
+
+
+def test_a6_what_is_reported_as_applied_can_be_seen() -> None:
+    async def story(world: World) -> None:
+        leader = await led(world)
+        index = running(leader).status().last + 1
+        answers = submit(running(leader), adds(64))
+        halves = 0
+        while answers.results is None:
+            for host in world.hosts:
+                node = running(host)
+                seen = value(await read(node, level=Level.LOCAL))
+                reported = max(node.applied(META_GROUP), node.status().applied)
+                assert seen == 64 or reported < index, f"{host.name} shows {seen} at {reported}"
+                halves += 0 < seen < 64
+            await asyncio.sleep(0.0001)
+        assert halves, "no entry was ever seen half-way: no test"
+        assert kinds(await answers.wait()) == {Kind.OK}
+
+    play(story, machine=lambda: Stepping(lambda: sim().spend(1_000)))
+
+
+def test_c2_q1_a_leader_that_is_cut_off_knows_nothing_and_says_so() -> None:
+    """Its open commands are unknown, its reads are refused, and what it calls failed never happens."""
+
+    async def story(world: World) -> None:
+        old = await led(world)
+        others = [host for host in world.hosts if host is not old]
+        world.network.isolate(old.name, [host.name for host in others])
+        opened = submit(running(old), adds(1, "open"))
+        passed = submit(running(others[0]), adds(1, "passed"))
+        asked = asyncio.get_running_loop().create_task(read(running(old)))
+        assert kinds(await opened.wait()) == {Kind.UNKNOWN}
+        assert (await asked).kind is Kind.FAILED
+        late = submit(running(old), adds(1, "late"))
+        assert kinds(await late.wait()) == {Kind.FAILED}
+        new = await led(world, among=others)
+        assert value((await submit(running(new), adds()).wait())[0]) == 1
+        assert (await read(running(old))).kind is Kind.FAILED
+        assert kinds(await passed.wait()) == {Kind.UNKNOWN}
+        world.network.heal()
+        await led(world)
+        await agreed(world, 0, "late")
+        await agreed(world, 1)
+
+    play(story)
+
+
+def test_p9_what_was_handed_over_is_not_shared() -> None:
+    async def story(world: World) -> None:
+        node = running(await led(world))
+        commands = adds(3)
+        answers = submit(node, commands)
+        commands.clear()
+        assert [value(result) for result in await answers.wait()] == [1, 2, 3]
 
     play(story)
