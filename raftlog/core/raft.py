@@ -141,7 +141,7 @@ class Raft:
         """Whether this node may lead: not while it cannot apply, for nothing it decides could then be answered."""
         self._at(now)
         self._state.may_lead = allowed
-        if not allowed and isinstance(self._role, Leader):
+        if not allowed and not isinstance(self._role, Follower):
             self._change(Follow(None, reason))
 
     def damaged(self, index: Index, now: Micros) -> None:

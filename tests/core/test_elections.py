@@ -153,6 +153,15 @@ def test_who_cannot_read_its_own_log_neither_leads_nor_campaigns_nor_votes() -> 
     assert not answer.granted
 
 
+def test_who_may_not_lead_any_more_gives_up_its_candidacy() -> None:
+    raft = _raft(membership(["voters=n1..n3"]))
+    raft.campaign(1)
+    assert raft.status().role == "pre-candidate"
+    raft.allow_leading(False, "it cannot apply", 2)
+    raft.tick(60_000_000, 0)
+    assert raft.status().role == "follower"
+
+
 def _raft(members: Membership) -> Raft:
     return Raft(
         node=NodeId(1), group=GroupId(1), recovered=fresh(members), settings=SETTINGS, random=Random(1), now=0
