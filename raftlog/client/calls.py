@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from raftlog.client.engine import Engine
 from raftlog.client.outcome import Ok, Outcome
-from raftlog.client.pending import COMMAND
-from raftlog.machine.calls import CallError, decode_result, encode_call, is_query
+from raftlog.client.pending import COMMAND, Pending
+from raftlog.machine.calls import CallError, decode_result, encode_call, is_query, version_of
 from raftlog.machine.errors import MachineError
 from raftlog.machine.method import Method
 from raftlog.machine.result import Result
@@ -19,6 +19,10 @@ R = TypeVar("R")
 
 BULK = 4_096
 """Calls of one bulk that are encoded and queued at a time."""
+
+
+Submitted: TypeAlias = tuple[Engine, Pending, asyncio.Future[Result]]
+"""Where a call was queued, the call, and what to wait for."""
 
 
 class Calls:
@@ -61,13 +65,21 @@ class Calls:
             CallUnknown: it may have happened, or may yet.
             TypeError: the arguments do not fit, which a type checker would have said.
         """
+        # As `_run` does: a coroutine less per call is a tenth of what a call costs here.
         level = self._level if is_query(method) else COMMAND
-        return decode_result(method, await self._run(encode_call(method, *args, **kwargs), level))
+        engine, call, answer = self._submit(encode_call(method, *args, **kwargs), level, version_of(method))
+        try:
+            result = await answer
+        except asyncio.CancelledError:
+            engine.abandon(call)
+            raise
+        return decode_result(method, result)
 
     async def outcome(self, method: Method[..., P, R], /, *args: P.args, **kwargs: P.kwargs) -> Outcome[R]:
         """As `call`, with the outcome as a value."""
         level = self._level if is_query(method) else COMMAND
-        return _outcome(method, await self._run(encode_call(method, *args, **kwargs), level))
+        body = encode_call(method, *args, **kwargs)
+        return _outcome(method, await self._run(body, level, version_of(method)))
 
     async def call_many(
         self, method: Method[..., ..., R], arguments: Sequence[tuple[Any, ...]]
@@ -80,10 +92,10 @@ class Calls:
             TypeError: arguments do not fit; earlier ones may have been sent.
         """
         outcomes: list[Outcome[R]] = []
-        level = self._level if is_query(method) else COMMAND
+        level, version = self._level if is_query(method) else COMMAND, version_of(method)
         for start in range(0, len(arguments), BULK):
             bodies = [encode_call(method, *each) for each in arguments[start : start + BULK]]
-            outcomes += [_outcome(method, result) for result in await self._run_bulk(bodies, level)]
+            outcomes += [_outcome(method, result) for result in await self._run_bulk(bodies, level, version)]
         return outcomes
 
     def machine(self, machine: type[Machine]) -> "Proxy":
@@ -92,26 +104,29 @@ class Calls:
 
     async def execute(self, body: bytes) -> Result:
         """Run a command of a raw machine. The result's kind says what became of it."""
-        return await self._run(body, COMMAND)
+        return await self._run(body, COMMAND, self._version)
 
     async def read(self, body: bytes) -> Result:
         """Ask a query of a raw machine."""
-        return await self._run(body, self._level)
+        return await self._run(body, self._level, self._version)
 
-    async def _run(self, body: bytes, level: int) -> Result:
-        engine = self._of()
-        call = engine.submit(body, level, engine.time + self._deadline, self._machine, self._version)
-        answer = call.answer
-        assert answer is not None, "a submitted call has a future"
+    async def _run(self, body: bytes, level: int, version: int) -> Result:
+        engine, call, answer = self._submit(body, level, version)
         try:
             return await answer
         except asyncio.CancelledError:
             engine.abandon(call)
             raise
 
-    async def _run_bulk(self, bodies: Sequence[bytes], level: int) -> Iterable[Result]:
+    def _submit(self, body: bytes, level: int, version: int) -> Submitted:
         engine = self._of()
-        bulk = engine.submit_bulk(bodies, level, engine.time + self._deadline, self._machine, self._version)
+        call = engine.submit(body, level, engine.time + self._deadline, self._machine, version)
+        assert call.answer is not None, "a submitted call has a future"
+        return engine, call, call.answer
+
+    async def _run_bulk(self, bodies: Sequence[bytes], level: int, version: int) -> Iterable[Result]:
+        engine = self._of()
+        bulk = engine.submit_bulk(bodies, level, engine.time + self._deadline, self._machine, version)
         try:
             return await bulk.answer
         except asyncio.CancelledError:

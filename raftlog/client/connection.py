@@ -57,6 +57,8 @@ class Connection:
         self._dialer = dialer
         self._limits = limits
         self._work = asyncio.Event()
+        self.wake = self._work.set
+        """There may be something to send: called once per call, so it is the event's own method."""
         self._avoided: dict[str, float] = {}
         """Addresses that could not be reached, and until when no answering node is left for them."""
         self.address = ""
@@ -75,10 +77,6 @@ class Connection:
         self._deadman: asyncio.Timeout | None = None
 
     # What the talker says.
-
-    def wake(self) -> None:
-        """There may be something to send."""
-        self._work.set()
 
     def asked(self) -> None:
         """The first call is on the link; until now nobody had reason to answer."""

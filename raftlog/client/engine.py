@@ -29,6 +29,7 @@ from raftlog.transport.link import Dialer
 
 ANY_CLUSTER = ClusterId(0)
 DOUBT = "it may have happened, or may yet: read before you call it again"
+_QUEUED = Place.QUEUED
 _SESSIONS = 0
 """The machine that keeps the sessions."""
 _FIRST_REST = 0.02
@@ -83,6 +84,7 @@ class Engine:
         self._opening: Pending | None = None
         self._deadlines: Deadlines[Pending | Bulk] = Deadlines(self._loop, self._expire)
         self._connection = Connection(self, Addresses(addresses, random), dialer, self._limits)
+        self._wake = self._connection.wake
         self._closed = False
 
         self.applied: Index = 0
@@ -101,15 +103,7 @@ class Engine:
 
     def submit(self, body: bytes, level: int, deadline: float, machine: int, version: int) -> Pending:
         """Queue one call; its outcome arrives at its `answer`."""
-        call = Pending(
-            body=body,
-            level=level,
-            machine=machine,
-            version=version,
-            deadline=deadline,
-            size=len(body),
-            answer=self._loop.create_future(),
-        )
+        call = Pending(body, level, machine, version, deadline, len(body), self._loop.create_future())
         self._deadlines.add(call)
         self._enqueue(call)
         return call
@@ -152,7 +146,7 @@ class Engine:
             )
             return
         self._queue_of(call).append(call)
-        self._connection.wake()
+        self._wake()
 
     def _queue_of(self, call: Pending) -> deque[Pending]:
         return self._commands if self._sessioned(call) else self._plain
@@ -164,7 +158,7 @@ class Engine:
 
     def _settle(self, call: Pending, result: Result) -> None:
         """The outcome. The call may be queued or resting still; it is passed over there."""
-        queued = call.place is Place.QUEUED
+        queued = call.place is _QUEUED
         if call.sequence:
             self._end_sequence(call)
         call.settle(result)
@@ -187,8 +181,9 @@ class Engine:
 
     def _end_sequence(self, call: Pending) -> None:
         # Also when the deadline has passed: it is not sent again, and once the nodes know, a straggler is refused.
-        if self._session is not None and self._session.id == call.client_id:
-            self._session.answered(call.sequence)
+        session = self._session
+        if session is not None and session.id == call.client_id:
+            session.answered(call.sequence)
         call.sequence = call.client_id = 0
 
     def _expire(self, work: Pending | Bulk) -> None:
@@ -281,7 +276,7 @@ class Engine:
         below, spread = session.answered_below, self._limits.spread
         while queue and room > 0 and size > 0:
             call = queue[0]
-            if call.place is not Place.QUEUED:
+            if call.place is not _QUEUED:
                 queue.popleft()
                 self._gone_queued -= 1
                 continue
@@ -303,14 +298,15 @@ class Engine:
         if not self._flight:
             self._connection.asked()
         number = self._next_call
-        flight = self._flight
+        flight, sent, size = self._flight, Place.SENT, 0
         for calls in (commands, queries):
             for call in calls:
-                call.place = Place.SENT
+                call.place = sent
                 flight[number] = call
                 number += 1
-                self._flight_bytes += call.size
+                size += call.size
         self._next_call = number
+        self._flight_bytes += size
 
     # Receiving.
 
@@ -326,7 +322,7 @@ class Engine:
     def answers(self, frame: bytes) -> None:
         """See `Talker.answers`."""
         outer = decode_node_frame(frame)
-        flight = self._flight
+        flight, done, expired = self._flight, Place.DONE, Kind.SESSION_EXPIRED
         worked = False
         for first, results in decode_runs(outer.replies):
             for number, result in enumerate(results, first):
@@ -334,9 +330,9 @@ class Engine:
                 if call is None:  # a repeated answer
                     continue
                 self._flight_bytes -= call.size
-                if call.place is Place.DONE:  # too late
+                if call.place is done:  # too late
                     continue
-                if result.kind < Kind.SESSION_EXPIRED:
+                if result.kind < expired:
                     worked = True
                     self._settle(call, result)
                 else:

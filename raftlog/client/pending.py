@@ -25,7 +25,10 @@ class Place(Enum):
     """Has its outcome, or nobody wants it any more."""
 
 
-class Pending(msgspec.Struct, eq=False, weakref=False, kw_only=True):
+_DONE = Place.DONE
+
+
+class Pending(msgspec.Struct, eq=False, weakref=False):
     """One call.
 
     Invariants: it gets at most one outcome, on entering `DONE`; `sequence` is 0 or was taken from session `client_id`;
@@ -59,8 +62,8 @@ class Pending(msgspec.Struct, eq=False, weakref=False, kw_only=True):
 
     def settle(self, result: Result) -> None:
         """Hand over the outcome; afterwards only its place in a window is left of it."""
-        assert self.place is not Place.DONE, f"a second outcome: {result.kind.name}"
-        self.place = Place.DONE
+        assert self.place is not _DONE, f"a second outcome: {result.kind.name}"
+        self.place = _DONE
         self.body = b""
         answer = self.answer
         if answer is not None:

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from raftlog.client.calls import Calls
+from raftlog.client.calls import Calls, Submitted
 from raftlog.client.engine import Engine
 from raftlog.client.pending import COMMAND
-from raftlog.machine.result import Result
 from raftlog.transport.client_frames import Level
 
 
@@ -61,10 +60,10 @@ class Pipeline(Calls):
             self._runner.cancel()
             await asyncio.wait([self._runner])
 
-    async def _run(self, body: bytes, level: int) -> Result:
+    def _submit(self, body: bytes, level: int, version: int) -> Submitted:
         if level != COMMAND:
             raise TypeError("a query has no place in a pipeline: ask it of the client")
-        return await super()._run(body, level)
+        return super()._submit(body, level, version)
 
     def _running(self) -> Engine:
         if self._engine is None:

@@ -90,15 +90,11 @@ def decode_result(method: Method[..., P, R], result: Result) -> R:
         CallUnknown: it may or may not have happened; the subclass says why.
         ValueError: the body is not what the method's annotation promises: client and machine do not fit.
     """
-    call = method.call
-    match result.kind:
-        case Kind.OK:
-            value: R = call.decode_result(result.body)
-            return value
-        case Kind.ERROR:
-            raise call.decode_error(result.body)
-        case _:
-            raise _refused(call.where, result)
+    call, kind = method.call, result.kind
+    if kind is Kind.OK:
+        value: R = call.decode_result(result.body)
+        return value
+    raise call.decode_error(result.body) if kind is Kind.ERROR else _refused(call.where, result)
 
 
 def encode_json(machine: type[Machine], name: str, arguments: str) -> bytes:
