@@ -132,10 +132,14 @@ class InLog:
 
 
 class Proposals:
-    """Entries this node created as leader and has not applied, by index."""
+    """Entries this node created as leader and has not applied, by index.
+
+    Invariant: `commands` is the number of commands in all of them.
+    """
 
     def __init__(self) -> None:
         self._in_log: dict[Index, InLog] = {}
+        self.commands = 0
 
     def __bool__(self) -> bool:
         return bool(self._in_log)
@@ -144,6 +148,7 @@ class Proposals:
         """Remember who waits for the entry."""
         assert id.index not in self._in_log, f"two proposals at {id}"
         self._in_log[id.index] = InLog(id.term, commands, parts)
+        self.commands += len(commands)
 
     def peek(self, index: Index) -> InLog | None:
         """Who waits for the entry at `index`, left in place."""
@@ -151,10 +156,14 @@ class Proposals:
 
     def take(self, index: Index) -> InLog | None:
         """Who waits for the entry at `index`; whether it is still theirs shows by the term."""
-        return self._in_log.pop(index, None)
+        waiting = self._in_log.pop(index, None)
+        if waiting is not None:
+            self.commands -= len(waiting.commands)
+        return waiting
 
     def abandon(self) -> list[InLog]:
         """Everyone who waits, in order; nobody does afterwards."""
         waiting = [self._in_log[index] for index in sorted(self._in_log)]
         self._in_log.clear()
+        self.commands = 0
         return waiting

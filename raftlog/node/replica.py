@@ -40,6 +40,10 @@ from raftlog.storage import Compacted, DiskError, LogDamaged, Wal
 from raftlog.transport.events import OnEvent
 from raftlog.transport.frames import Forward, ForwardReply
 
+GATHER_BEHIND = 32
+"""Commands under way from which on later ones gather instead of following at once."""
+GATHER_AT_MOST: Micros = 20_000
+"""How long they do: on a network with long ways, entries still follow each other closely."""
 FORWARD_PATIENCE = 5
 """Election timeouts after which an unanswered forward is given up."""
 
@@ -105,6 +109,9 @@ class Replica:
         self._feeding = False
         self._replay_to: Index = max(recovered.hard_state.commit, recovered.base.last.index)
         self._led = False
+        self._gathers_until: Micros = 0
+        self._gathering: Micros | None = None
+        """Until when commands are held back only to gather, if any are."""
 
     # -- from the outside; these only note what came
 
@@ -156,7 +163,7 @@ class Replica:
     @property
     def deadline(self) -> Micros:
         """When `pump` is due at the latest."""
-        return self.raft.deadline
+        return self.raft.deadline if self._gathering is None else min(self.raft.deadline, self._gathering)
 
     def status(self) -> Status:
         """The core's status."""
@@ -180,6 +187,7 @@ class Replica:
             raft.read_index(id, now)
         self._perform_ready(now)
         if self._apply(now):
+            self._propose(now)
             self._perform_ready(now)
         self._forwards.give_up(now, raft.leader)
 
@@ -206,17 +214,25 @@ class Replica:
     def _propose(self, now: Micros) -> None:
         """Put waiting commands into entries if this node leads, else pass them to the leader or refuse them.
 
-        While a write is in flight the leader lets commands gather, up to one entry's worth: they could not be written
-        before it is done anyway, and one entry for many commands is cheaper for everyone.
+        The leader lets commands gather, up to one entry's worth, where that costs them little: while a write is in
+        flight they could not be written anyway, and under load one entry for many is cheaper for everyone.
         """
-        raft, queue, target = self.raft, self._queue, self._limits.entry_target
+        queue, target = self._queue, self._limits.entry_target
+        self._gathering = None
         while queue:
-            if not raft.leads:
+            if not self.raft.leads:
                 self._pass_on(queue.take(target), now)
-            elif self._around.writer.busy and queue.size < target:
+            elif queue.size < target and self._around.writer.busy:
+                return
+            elif queue.size < target and self._gathers(now):
+                self._gathering = self._gathers_until
                 return
             else:
                 self._enter(queue.take(target), now)
+
+    def _gathers(self, now: Micros) -> bool:
+        """Whether so much is under way that what comes next had better wait for its answers, but never long."""
+        return self._proposals.commands >= GATHER_BEHIND and now < self._gathers_until
 
     def _enter(self, parts: Sequence[Batch], now: Micros) -> None:
         commands = (
@@ -225,6 +241,7 @@ class Replica:
         match self.raft.propose(encode_commands(commands), now):
             case Proposed(id=id):
                 self._proposals.add(id, commands, parts)
+                self._gathers_until = now + GATHER_AT_MOST
             case Busy(retry_after=retry_after):
                 refuse_all(parts, self._busy("too much is undecided", retry_after))
             case NotLeader():
