@@ -25,7 +25,7 @@ class EntryKind(IntEnum):
     TRUNCATION_MARK = 4
 
 
-class Command(msgspec.Struct, frozen=True, array_like=True):
+class Command(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One call of a state machine, as the client made it. Its identity is (index of its entry, ordinal in it).
 
     `body` is encoded once, by the client: the same bytes go into the log, over the wire and into `apply`.
@@ -44,7 +44,7 @@ class Command(msgspec.Struct, frozen=True, array_like=True):
     body: bytes
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One record of the log.
 
     Invariants: `index >= 1`; `log_time` never decreases along a log; `checksum` covers every other field, is made

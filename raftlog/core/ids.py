@@ -28,7 +28,7 @@ Micros: TypeAlias = int
 META_GROUP = GroupId(0)
 
 
-class EntryId(msgspec.Struct, frozen=True, order=True, array_like=True):
+class EntryId(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False):
     """Position of an entry, ordered term first: that order is Raft's "at least as up to date" (paper 5.4.1)."""
 
     term: Term

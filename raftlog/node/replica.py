@@ -44,6 +44,8 @@ GATHER_BEHIND = 32
 """Commands under way from which on later ones gather instead of following at once."""
 GATHER_AT_MOST: Micros = 20_000
 """How long they do: on a network with long ways, entries still follow each other closely."""
+PUT_OFF_AT_MOST = 16
+"""Entries a follower may leave unapplied for the sake of an acknowledgement."""
 FORWARD_PATIENCE = 5
 """Election timeouts after which an unanswered forward is given up."""
 
@@ -232,7 +234,7 @@ class Replica:
 
     def _gathers(self, now: Micros) -> bool:
         """Whether so much is under way that what comes next had better wait for its answers, but never long."""
-        return self._proposals.commands >= GATHER_BEHIND and now < self._gathers_until
+        return self._proposals.commands >= GATHER_BEHIND and len(self._proposals._in_log) >= 2 and now < self._gathers_until
 
     def _enter(self, parts: Sequence[Batch], now: Micros) -> None:
         commands = (
@@ -343,6 +345,8 @@ class Replica:
     def _apply(self, now: Micros) -> bool:
         """Apply for one slice; whether the core may have something to say. What is left is for the next turn."""
         self._feed()
+        if self._acknowledges_first():
+            return False
         deadline = now + SLICE
         done = False
         while self.applying.busy:
@@ -361,6 +365,15 @@ class Replica:
         if self.applying.presentable:
             self._reads.applied(self.applying.applier.applied.index)
         return done
+
+    def _acknowledges_first(self) -> bool:
+        """A follower with a write in flight keeps the loop free for its end: the leader waits for that, not for this.
+
+        The end of the write calls the pump again. With much to apply, or reads waiting for it, it applies at once.
+        """
+        if self.raft.leads or self._reads or not self._around.writer.busy:
+            return False
+        return self.applying.wanted - self.applying.applier.applied.index <= PUT_OFF_AT_MOST
 
     def _renounce(self, now: Micros) -> None:
         """Who cannot apply leads nobody, for nothing it decides could be answered, and vouches for no read."""
