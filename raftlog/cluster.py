@@ -111,7 +111,8 @@ class LocalCluster:
     The same directory starts the same cluster again. Children end when this process does, however it ends, stopped
     ones too: each holds a pipe from it (see `server.process`). A Ctrl-C on the terminal is for this process alone.
 
-    Nodes are numbered from 0. Invariant: a child is revived only if `supervised` and it was not killed or stopped here.
+    Nodes are numbered from 0. Invariant: a child is revived only if `supervised`, after all have started once, and if
+    it was not killed or stopped here. One that ends before is a reason to give up: its port or directory is not free.
     """
 
     def __init__(
@@ -142,6 +143,7 @@ class LocalCluster:
         self._supervised = supervised
         self._on_event = on_event
         self._children: list[_Child] = []
+        self._reviving = False
         self._operator = Operator()
         self._stack = AsyncExitStack()
 
@@ -160,6 +162,7 @@ class LocalCluster:
             if self._supervised:
                 tasks = await stack.enter_async_context(asyncio.TaskGroup())
                 stack.callback(tasks.create_task(self._supervise(), name="supervisor").cancel)
+                self._reviving = True
             self._stack = stack.pop_all()
         return self
 
@@ -316,7 +319,7 @@ class LocalCluster:
     def _check_alive(self, nodes: Iterable[int]) -> None:
         for node in nodes:
             child = self._children[node]
-            if not child.running and not (self._supervised and child.wanted):
+            if not child.running and not (self._reviving and child.wanted):
                 raise ClusterFailed(f"{child.entry.name} ended: {self._last_words(node)}")
 
     def _last_words(self, node: int) -> str:
@@ -336,7 +339,8 @@ class LocalCluster:
             return self._found()
         if self._nodes not in (None, len(known.nodes)):
             raise ClusterFailed(
-                f"{self.directory} holds a cluster of {len(known.nodes)} nodes, not {self._nodes}: take another"
+                f"{self.directory} holds a cluster of {len(known.nodes)} nodes, not {self._nodes}: "
+                "take another directory"
             )
         if self._machine not in (None, known.machine):
             raise ClusterFailed(

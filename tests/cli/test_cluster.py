@@ -77,6 +77,16 @@ async def test_a_node_that_cannot_start_is_told_in_its_own_words(tmp_path: Path)
 
 
 @pytest.mark.asyncio
+async def test_a_cluster_that_runs_already_is_not_started_again(tmp_path: Path) -> None:
+    async with LocalCluster(tmp_path / "c", nodes=1, flags=QUICK) as cluster:
+        for supervised in (False, True):
+            with pytest.raises(ClusterFailed, match=r"n1 ended: .* is in use by process"):
+                async with LocalCluster(tmp_path / "c", flags=QUICK, supervised=supervised):
+                    pass
+        await cluster.until_serving()
+
+
+@pytest.mark.asyncio
 async def test_who_ends_by_itself_is_started_again_and_who_was_killed_here_is_not(tmp_path: Path) -> None:
     told: list[str] = []
     async with LocalCluster(
