@@ -63,7 +63,11 @@ class Operator:
     async def statuses(
         self, addresses: Iterable[str], *, timeout: float = _TIMEOUT
     ) -> dict[str, StatusReply | Unreachable | Refused]:
-        """The same of many nodes at once, in the order given; who does not answer is a value here."""
+        """The same of many nodes at once, in the order given; who does not answer is a value here.
+
+        Raises:
+            BadTlsFiles: a TLS file does not serve.
+        """
 
         async def one(address: str) -> StatusReply | Unreachable | Refused:
             try:
@@ -72,6 +76,8 @@ class Operator:
                 return error
 
         asked = list(dict.fromkeys(addresses))
+        for address in asked:
+            self._channel(address)
         async with asyncio.TaskGroup() as tasks:
             answers = [tasks.create_task(one(address)) for address in asked]
         return {address: answer.result() for address, answer in zip(asked, answers, strict=True)}
@@ -87,10 +93,7 @@ class Operator:
         await self._call(address, "Initialise", request.SerializeToString(), 10 * _TIMEOUT)
 
     async def _call(self, address: str, method: str, request: bytes, timeout: float) -> bytes:
-        channel = self._channels.get(address)
-        if channel is None:
-            channel = self._channels[address] = open_channel(address, self._tls, Limits())
-        ask: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+        ask: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel(address).unary_unary(
             f"/raftlog.pb.Admin/{method}"
         )
         call = ask(request, timeout=timeout)
@@ -101,6 +104,12 @@ class Operator:
             if isinstance(error, grpc.aio.AioRpcError) and error.code() in _SILENCE:
                 raise Unreachable(address, reason) from None
             raise Refused(f"{address} refused: {reason}") from None
+
+    def _channel(self, address: str) -> grpc.aio.Channel:
+        channel = self._channels.get(address)
+        if channel is None:
+            channel = self._channels[address] = open_channel(address, self._tls, Limits())
+        return channel
 
 
 _SILENCE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)

@@ -130,7 +130,7 @@ def _refuse_strangers(
     if strangers:
         raise CannotInitialise(
             f"{', '.join(done)} belongs to cluster {cluster:016x} already, which does not name "
-            f"{', '.join(strangers)}: a wiped or new node must be added as a member; nothing was changed"
+            f"{', '.join(strangers)}: a wiped or new node is a stranger to it; nothing was changed"
         )
 
 

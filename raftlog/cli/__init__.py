@@ -1,5 +1,10 @@
 """The `raftlog` command. Start with `app` for its frame, `exits` for its exit codes; docs/cli.md shows its use."""
 
-from raftlog.cli.app import main
+import os
+
+# gRPC's own log repeats on standard error, in its words, what we say in ours. It is asked for when grpc is imported.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+from raftlog.cli.app import main  # noqa: E402 - after the above
 
 __all__ = ["main"]

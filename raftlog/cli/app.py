@@ -87,6 +87,9 @@ def run(arguments: list[str]) -> int:
 def _tell(error: Exception, invocation: Invocation) -> None:
     if invocation.debug:
         traceback.print_exception(error)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return
     text = error.format_message() if isinstance(error, click.ClickException) else _sentence(error)
     click.echo(f"raftlog: {text}", err=True)
     if isinstance(error, click.UsageError) and error.ctx is not None:

@@ -14,7 +14,9 @@ from raftlog.core.durable import HardState
 from raftlog.core.entry import Entry, EntryKind, decode_commands
 from raftlog.core.membership import Membership, decode_membership
 from raftlog.storage import Disk, LocalDisk
+from raftlog.storage.damage import WHAT_TO_DO
 from raftlog.storage.format import BatchHeader, segment_sequence
+from raftlog.storage.identity import FILE as IDENTITY
 from raftlog.storage.inspect import BatchRow, Report, Row, SegmentRow, UnreadableRow, dump, verify
 from raftlog.storage.records import (
     Close,
@@ -51,7 +53,7 @@ def verify_command(directory: Path, as_json: bool) -> None:
             click.echo(line)
     if not report.sound:
         raise CommandFailed(
-            f"the log in {directory} is damaged ({len(report.problems)} found): restore it, or replace this member",
+            f"the log in {directory} is damaged ({len(report.problems)} found): {WHAT_TO_DO}",
             Exit.DAMAGED,
         )
 
@@ -122,7 +124,12 @@ async def _opened(directory: Path, *, passes: int, label: str) -> AsyncIterator[
     task = bar.add_task(label, total=None)
     disk = _Watched(directory, lambda length: bar.advance(task, length))
     try:
-        segments = [name for name in await disk.names() if segment_sequence(name) is not None]
+        names = await disk.names()
+        segments = [name for name in names if segment_sequence(name) is not None]
+        if not segments and IDENTITY not in names:
+            raise CommandFailed(
+                f"{directory} is no data directory of a node: it holds no log and no identity"
+            )
         bar.update(task, total=passes * sum([await disk.size(name) for name in segments]))
         with bar:
             yield disk

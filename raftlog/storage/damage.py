@@ -4,6 +4,12 @@ import msgspec
 
 from raftlog.core.ids import Index
 
+WHAT_TO_DO = (
+    "put the directory back as it was when the node last ran, or go on without this node "
+    "(an older copy has forgotten promises)"
+)
+"""For people whose log is damaged or gone: the other nodes carry the cluster as long as they are a majority."""
+
 
 class Damage(msgspec.Struct, frozen=True):
     """One place in the log whose bytes are not what was synced there."""
@@ -21,12 +27,10 @@ class Damage(msgspec.Struct, frozen=True):
 
 
 class LogDamaged(Exception):
-    """The log lost or changed something that had been synced. It is never cut away: repair it or replace the member."""
+    """The log lost or changed something that had been synced. It is never cut away, and its node does not vote."""
 
     def __init__(self, damage: Damage) -> None:
-        super().__init__(
-            f"the log is damaged: {damage}. Restore the file, or remove this member and add it anew"
-        )
+        super().__init__(f"the log is damaged: {damage}; {WHAT_TO_DO}")
         self.damage = damage
 
 

@@ -7,7 +7,7 @@ import xxhash
 
 from raftlog.clock import Clock
 from raftlog.core.ids import ClusterId, NodeId
-from raftlog.storage.damage import Damage, LogDamaged, StorageRefused
+from raftlog.storage.damage import WHAT_TO_DO, Damage, LogDamaged, StorageRefused
 from raftlog.storage.disk import SECTOR, Disk
 from raftlog.storage.format import FORMAT, segment_sequence
 from raftlog.storage.segment import ASIDE, remove_unfinished, segment_headers
@@ -54,7 +54,7 @@ async def load_or_create(disk: Disk, clock: Clock) -> Identity:
         if segments:
             raise StorageRefused(
                 f"the directory holds a log ({segments[0].name}) but no identity file: "
-                f"restore '{FILE}', or replace this member (raftlog member replace)"
+                f"put '{FILE}' back, or go on without this node"
             )
         identity = Identity(NodeId(clock.entropy()), None)
         await save(disk, identity)
@@ -65,7 +65,7 @@ async def load_or_create(disk: Disk, clock: Clock) -> Identity:
     elif identity.cluster is not None and not segments:
         raise StorageRefused(
             f"node {identity.node:016x} is a member of cluster {identity.cluster:016x} but its log is gone: "
-            "votes it gave may be forgotten. Restore the directory, or replace this member (raftlog member replace)"
+            f"votes it gave may be forgotten; {WHAT_TO_DO}"
         )
     return identity
 

@@ -22,6 +22,7 @@ from raftlog.storage.format import (
 from raftlog.storage.identity import Identity, load
 from raftlog.storage.records import EntryRecord, Record, decode_records
 from raftlog.storage.recovery import Examined, examine, search
+from raftlog.storage.segment import segment_headers
 
 
 class SegmentRow(msgspec.Struct, frozen=True, tag="segment"):
@@ -115,7 +116,8 @@ async def verify(disk: Disk) -> Report:
     try:
         identity = await load(disk)
         # A node stopped between its first segment and its identity file finishes that at its next start.
-        found = await examine(disk, identity if identity and identity.cluster else None)
+        if identity is None or identity.cluster is not None or await segment_headers(disk):
+            found = await examine(disk, identity if identity and identity.cluster else None)
     except LogDamaged as error:
         problems.append(str(error.damage))
     except StorageRefused as error:
@@ -123,9 +125,7 @@ async def verify(disk: Disk) -> Report:
     problems += [problem async for problem in _bad_entries(disk)]
     segments = sum(segment_sequence(name) is not None for name in await disk.names())
     if identity is None and segments and not problems:
-        problems.append(
-            "there is a log but no identity file: restore it, or replace this member (raftlog member replace)"
-        )
+        problems.append("there is a log but no identity file: put it back, or go on without this node")
     if found is None:
         return Report(identity, segments, None, (), (), tuple(problems))
     torn = tuple(Damage(name, at, f"{to - at} bytes of an unsynced write") for name, at, to in found.torn)

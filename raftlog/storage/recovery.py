@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import msgspec
 
 from raftlog.core.ids import EntryId, GroupId, Index
-from raftlog.storage.damage import Damage, LogDamaged, StorageRefused
+from raftlog.storage.damage import WHAT_TO_DO, Damage, LogDamaged, StorageRefused
 from raftlog.storage.disk import SECTOR, Disk
 from raftlog.storage.format import (
     BATCH_HEADER,
@@ -79,7 +79,9 @@ async def examine(disk: Disk, identity: Identity | None = None) -> Examined:
     """
     headers = await segment_headers(disk)
     if not headers:
-        raise StorageRefused("there is no log in this directory: initialise the node first (raftlog init)")
+        joined = identity is not None and identity.cluster is not None
+        member = f", and its node is a member of a cluster: {WHAT_TO_DO}" if joined else ""
+        raise StorageRefused(f"there is no log in this directory{member}")
     for header in headers:
         _check_owner(header, headers[-1], identity)
     headers = _connected(headers)

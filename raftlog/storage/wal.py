@@ -400,7 +400,7 @@ def _refuse_base_without_snapshot(group: GroupId, log: GroupLog) -> None:
     if log.base.last != NOTHING:
         raise StorageRefused(
             f"group {group} begins after a snapshot at {log.base.last}, and there is no such snapshot here: "
-            "restore it, or replace this member (raftlog member replace)"
+            "put it back, or go on without this node"
         )
 
 

@@ -1,6 +1,7 @@
 """What a broken gRPC call may raise, and the sentence in it."""
 
 import asyncio
+import re
 
 import grpc.aio
 
@@ -37,7 +38,31 @@ async def why(error: BaseException, call: grpc.aio.Call) -> str:
     """
     keep_cancellation()
     if isinstance(error, grpc.aio.AioRpcError):
-        return error.details() or error.code().name
+        return plain(error.details()) or error.code().name
     if call.done():
-        return await call.details() or (await call.code()).name
+        return plain(await call.details()) or (await call.code()).name
     return str(error) or type(error).__name__
+
+
+_NOT_CONNECTED = re.compile(
+    r"\Afailed to connect to all addresses; last error: [A-Z_]+: (?:(?:ipv4|ipv6|unix):\S+: )?(?P<why>.*)\Z",
+    re.DOTALL,
+)
+_NOT_RESOLVED = re.compile(
+    r"\Aerrors resolving .*address lookup failed for \S+: (?P<why>[^\]]*)\]*\Z", re.DOTALL
+)
+_TLS = re.compile(r"\ATls handshake failed .*?(?:OPENSSL_internal:)(?P<why>.*?)(?:: OK)?\Z", re.DOTALL)
+
+
+def plain(details: str | None) -> str:
+    """What gRPC says about a failed call, without its wrapping; "" for nothing. Unknown wordings stay as they are."""
+    text = details or ""
+    if found := _NOT_RESOLVED.match(text):
+        return f"its name is not known ({found['why']})"
+    if found := _NOT_CONNECTED.match(text):
+        text = found["why"].removeprefix("Failed to connect to remote host: ")
+    if text == "Socket closed":
+        return "it closed the connection (does one side speak TLS and the other not, or want a certificate?)"
+    if found := _TLS.match(text):
+        return f"the TLS handshake failed ({found['why']})"
+    return text

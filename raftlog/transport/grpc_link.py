@@ -5,7 +5,7 @@ import asyncio
 import grpc
 import grpc.aio
 
-from raftlog.transport.grpc_errors import GRPC_FAILURES, keep_cancellation, why
+from raftlog.transport.grpc_errors import GRPC_FAILURES, keep_cancellation, plain, why
 from raftlog.transport.grpc_options import open_channel
 from raftlog.transport.limits import Limits
 from raftlog.transport.link import Link, LinkBroken
@@ -110,7 +110,7 @@ class GrpcDialer:
                 await call.initial_metadata()
             keep_cancellation()
             if call.done():
-                raise LinkBroken(f"no link to {address}: {await call.details()}")
+                raise LinkBroken(f"no link to {address}: {plain(await call.details())}")
         except TimeoutError:
             await link.abandon()
             raise LinkBroken(f"no link to {address}: no answer in {self._timeout} s") from None
@@ -136,7 +136,7 @@ class GrpcDialer:
             ask: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
             return await ask(request, timeout=timeout)
         except grpc.aio.AioRpcError as error:
-            raise CallFailed(error.code(), error.details() or "no details were given") from None
+            raise CallFailed(error.code(), plain(error.details()) or "no details were given") from None
         except GRPC_FAILURES:
             keep_cancellation()
             raise CallFailed(grpc.StatusCode.CANCELLED, "the connection was closed") from None

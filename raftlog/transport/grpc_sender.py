@@ -9,7 +9,7 @@ from raftlog.transport.backoff import Backoff
 from raftlog.transport.codec import decode_welcome, encode_hello, encode_packet
 from raftlog.transport.events import Reporter
 from raftlog.transport.frames import BadFrame
-from raftlog.transport.grpc_errors import GRPC_FAILURES, keep_cancellation, why
+from raftlog.transport.grpc_errors import GRPC_FAILURES, keep_cancellation, plain, why
 from raftlog.transport.grpc_options import open_channel
 from raftlog.transport.handshake import Doorkeeper, accept_welcome
 from raftlog.transport.limits import Limits
@@ -130,7 +130,7 @@ class Sender:
             ) from None
         except OutboxClosed:
             raise StreamLost(
-                f"node {self._peer:x} at {self._address} hung up: {await call.details()}"
+                f"node {self._peer:x} at {self._address} hung up: {plain(await call.details())}"
             ) from None
 
     def _tell(self, text: str, thing: str = "") -> None:

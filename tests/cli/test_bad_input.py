@@ -42,6 +42,7 @@ DAMAGED, FAILED, USAGE, UNREACHABLE = 5, 1, 2, 4
         ("status 127.0.0.1:1", UNREACHABLE, "none of the nodes answers: 127.0.0.1:1"),
         ("status --dir D", USAGE, "holds no cluster"),
         ("status --dir D 127.0.0.1:1", USAGE, "not both"),
+        ("status --tls-ca D 127.0.0.1:1", FAILED, "cannot be read"),
         ("status --watch --json", USAGE, "--watch is for people"),
         ("cluster", USAGE, "Missing option '--dir'"),
         ("cluster --dir D --nodes 0", USAGE, "0 is not in the range 1<=x<=9"),
@@ -83,6 +84,18 @@ def test_a_toml_file(text: str, said: str, tmp_path: Path, capsys: pytest.Captur
     assert not (tmp_path / "n1").exists()
 
 
+def test_no_command_at_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == USAGE
+    assert capsys.readouterr().err.startswith("Usage: raftlog [OPTIONS] COMMAND")
+
+
+@pytest.mark.parametrize("command", ["dump", "verify"])
+def test_a_directory_without_a_node(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "poem.txt").write_text("")
+    assert run(["log", command, str(tmp_path)]) == FAILED
+    assert "is no data directory of a node" in capsys.readouterr().err
+
+
 def test_a_toml_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["serve", "--config", str(tmp_path / "absent.toml")]) == USAGE
     assert "cannot be read: No such file or directory" in capsys.readouterr().err
@@ -121,6 +134,7 @@ def test_a_port_in_use(tmp_path: Path) -> None:
         done = raftlog("serve", "--data-dir", tmp_path / "n1", "--listen", address)
     assert done.code == FAILED
     assert done.said == f"cannot listen at {address}: Address already in use; choose another --listen"
+    assert done.err.count("\n") == 1, "gRPC's own log says it again"
 
 
 @pytest.mark.real
@@ -145,6 +159,10 @@ def test_tls_files_that_do_not_serve(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_directories_that_are_not_this_nodes_or_not_whole(tmp_path: Path) -> None:
     """One node's directory, spoilt in every way a careless operator can."""
+    with serving(tmp_path / "n1"):
+        pass
+    waiting = raftlog("log", "verify", tmp_path / "n1")
+    assert (waiting.code, "waits to be initialised" in waiting.out) == (0, True)
     with serving(tmp_path / "n1") as one, serving(tmp_path / "n2") as two:
         in_use = raftlog("serve", "--data-dir", tmp_path / "n1", "--listen", "127.0.0.1:0")
         assert (in_use.code, "in use by process" in in_use.said) == (FAILED, True)

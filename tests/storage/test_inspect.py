@@ -122,7 +122,7 @@ def test_every_kind_of_broken_directory_has_a_verdict() -> None:
         identity = files["identity"]
         for broken, words in (
             ({}, "no log"),
-            ({"identity": identity}, "no log"),
+            ({"identity": identity}, "no log in this directory, and its node is a member"),
             ({name: content for name, content in files.items() if name != "identity"}, "no identity file"),
             ({**files, "identity": identity[:9]}, "cut off"),
             ({**files, ONE: files[ONE][:100]}, "cut off"),
