@@ -5,6 +5,6 @@ import os
 # gRPC's own log repeats on standard error, in its words, what we say in ours. It is asked for when grpc is imported.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-from raftlog.cli.app import main  # noqa: E402 - after the above
+from raftlog.cli.app import main
 
 __all__ = ["main"]
