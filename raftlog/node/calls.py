@@ -141,8 +141,8 @@ class Proposals:
         self._in_log: dict[Index, InLog] = {}
         self.commands = 0
 
-    def __bool__(self) -> bool:
-        return bool(self._in_log)
+    def __len__(self) -> int:
+        return len(self._in_log)
 
     def add(self, id: EntryId, commands: Sequence[Command], parts: Sequence[Batch]) -> None:
         """Remember who waits for the entry."""

@@ -233,8 +233,12 @@ class Replica:
                 self._enter(queue.take(target), now)
 
     def _gathers(self, now: Micros) -> bool:
-        """Whether so much is under way that what comes next had better wait for its answers, but never long."""
-        return self._proposals.commands >= GATHER_BEHIND and len(self._proposals._in_log) >= 2 and now < self._gathers_until
+        """Whether so much is under way that what comes next had better wait for an answer, but never long.
+
+        Two entries: while one is being decided, the other keeps disks and followers busy.
+        """
+        under_way = self._proposals
+        return len(under_way) >= 2 and under_way.commands >= GATHER_BEHIND and now < self._gathers_until
 
     def _enter(self, parts: Sequence[Batch], now: Micros) -> None:
         commands = (
