@@ -9,7 +9,7 @@ import click
 
 from raftlog.admin import Operator
 from raftlog.cli.exits import CommandFailed
-from raftlog.cli.output import asides, json_option, print_json, words
+from raftlog.cli.output import asides, json_option, print_json, typed_as, words
 from raftlog.cli.status import as_table, as_values, look
 from raftlog.cluster import ClusterFailed, LocalCluster
 
@@ -82,12 +82,13 @@ async def _run(cluster: LocalCluster, *, as_json: bool) -> None:
 
 
 def _commands(cluster: LocalCluster) -> str:
+    program = typed_as()
     where = f"--dir {cluster.directory}"
     return (
         "\nThe cluster runs until Ctrl-C. To play with it, from another terminal:\n"
-        f"  raftlog status {where} --watch\n"
-        f"  raftlog kv put greeting hello {where}\n"
-        f"  raftlog kv get greeting {where}\n"
+        f"  {program} status {where} --watch\n"
+        f"  {program} kv put greeting hello {where}\n"
+        f"  {program} kv get greeting {where}\n"
         f"  kill -9 {cluster.pids[0]}    # it is started again, and catches up\n"
         f"What the nodes say is in {cluster.directory}/*.log"
     )

@@ -1,5 +1,8 @@
 """What commands print: results on standard output, as JSON when asked; all else on standard error."""
 
+import shutil
+import sys
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -37,6 +40,15 @@ def words() -> Console:
     console = Console(highlight=False, soft_wrap=True)
     console.width = max(console.width, _TABLE_WIDTH)
     return console
+
+
+def typed_as() -> str:
+    """The name of our command for a shell: as it was typed, where the shell does not find the bare name."""
+    typed = Path(sys.argv[0])
+    if typed.name != "raftlog":
+        return "raftlog"
+    found = shutil.which(typed.name)
+    return "raftlog" if found is not None and typed.samefile(found) else str(typed)
 
 
 def asides() -> Console:

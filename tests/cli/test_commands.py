@@ -16,6 +16,7 @@ from raftlog import __version__
 from raftlog.cli import app as frame
 from raftlog.cli.app import app, run
 from raftlog.cli.exits import Exit
+from raftlog.cli.output import typed_as
 from tests.cli.running import PATIENCE, ROOT, raftlog, serving
 
 DOCS = (ROOT / "docs" / "cli.md").read_text()
@@ -92,6 +93,21 @@ def test_the_documented_exit_codes_are_the_real_ones() -> None:
 def documented_commands() -> list[str]:
     blocks = "\n".join(re.findall(r"```sh\n(.*?)```", DOCS, re.DOTALL)).replace("\\\n", " ")
     return [line for line in blocks.splitlines() if line.startswith("raftlog ")]
+
+
+def test_commands_to_type_begin_with_what_the_shell_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "raftlog"
+    script.touch(mode=0o755)
+    for argument, path, name in (
+        (script, "", str(script)),
+        (script, str(tmp_path), "raftlog"),
+        (tmp_path / "__main__.py", "", "raftlog"),
+    ):
+        monkeypatch.setattr(sys, "argv", [str(argument)])
+        monkeypatch.setenv("PATH", path)
+        assert typed_as() == name
 
 
 @pytest.mark.parametrize("line", documented_commands())
