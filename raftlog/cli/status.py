@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from raftlog.admin import GroupStatus, Operator, Refused, StatusReply, Unreachable
 from raftlog.cli.exits import CommandFailed, Exit
@@ -121,7 +122,7 @@ def verdict(answers: Answers) -> str | None:
 
 
 def as_table(answers: Answers) -> RenderableType:
-    """A row per node, silent ones too."""
+    """A row per node, silent ones too, and below them what is wrong with single nodes."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in _COLUMNS:
         table.add_column(column, justify="right" if column in _NUMBERS else "left", no_wrap=True)
@@ -130,7 +131,15 @@ def as_table(answers: Answers) -> RenderableType:
         cells = ["" if (value := row.get(column)) is None else str(value) for column in _COLUMNS]
         cells[1] = cells[1][:8]  # enough to tell nodes apart; --json has the whole
         table.add_row(*cells, style=style)
-    return table
+    return Group(table, *(Text(remark) for remark in _remarks(answers)))
+
+
+def _remarks(answers: Answers) -> Iterator[str]:
+    for answer in answers.values():
+        if isinstance(answer, StatusReply):
+            yield from (f"{answer.name}: {impairment}" for impairment in answer.impairments)
+        else:
+            yield str(answer)
 
 
 def as_values(answers: Answers) -> Iterator[dict[str, object]]:

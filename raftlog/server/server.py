@@ -336,14 +336,16 @@ class Server:
     def _impairments(self) -> tuple[str, ...]:
         if self._node is None:
             return ()
-        holes = [f"the log has a hole: {hole}" for hole in self._node.wal.damage]
+        found = [f"the log has a hole: {hole}" for hole in self._node.wal.damage]
+        if self._node.wal.full:
+            found.append("there is no space for the next segment of the log: free some before it is needed")
         member = self._node.status(META_GROUP).membership.member(self.node_id)
         if member is not None and member.client_address != self.advertised:
-            holes.append(
+            found.append(
                 f"the cluster looks for this node ({member.name}) at {member.client_address}, and it advertises "
                 f"{self.advertised}: start it there, or is this another node's data directory?"
             )
-        return tuple(holes)
+        return tuple(found)
 
     def _tell(self, text: str, **fields: object) -> None:
         self._on_event(text, {"node": f"{self.node_id:016x}", **fields})

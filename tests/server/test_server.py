@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -22,7 +23,7 @@ from raftlog.core.settings import Settings
 from raftlog.machine.calls import encode_call
 from raftlog.pb import client_pb2, client_pb2_grpc
 from raftlog.server import Address, CannotServe, ServeOptions, Server
-from raftlog.storage import LogDamaged, StorageRefused
+from raftlog.storage import DiskFull, LocalDisk, LogDamaged, StorageRefused
 from raftlog.transport.client_frames import (
     ClientFrame,
     decode_node_frame,
@@ -215,6 +216,29 @@ async def test_a_node_started_elsewhere_says_so(tmp_path: Path) -> None:
         async with running(tmp_path / "n1") as (_, elsewhere), Operator() as operator:
             (impairment,) = (await operator.status(elsewhere)).impairments
     assert f"looks for this node (n1) at {address}, and it advertises {elsewhere}" in impairment
+
+
+class NoSecondSegment(LocalDisk):
+    """A disk that has space for one segment of the log."""
+
+    async def allocate(self, name: str, size: int) -> None:
+        """See `Disk.allocate`."""
+        if name.startswith("0000000000000002"):
+            raise DiskFull(f"there is no space to create {name}")
+        await super().allocate(name, size)
+
+
+async def test_a_node_without_space_for_the_next_segment_says_so(tmp_path: Path) -> None:
+    full = dataclasses.replace(options(tmp_path / "n1"), disk_factory=NoSecondSegment)
+    async with Server(full) as server, Operator() as operator:
+        address = str(server.address)
+        await initialise(address)
+        await serving(address)
+
+        async def says_so() -> bool:
+            return any("no space" in each for each in (await operator.status(address)).impairments)
+
+        await until("an impairment", says_so)
 
 
 async def throw(garbage: bytes, port: int) -> None:
