@@ -58,7 +58,7 @@ def command(
 ) -> None:
     """Show the nodes at ADDR... (default: those in RAFTLOG_NODES, else 127.0.0.1:7001) and all others they know.
 
-    Exit code 0: a majority answers and has a leader; 1: not so; 4: nobody answers.
+    Exit code 0: a majority answers, has a leader and equal replicas; 1: not so; 4: nobody answers.
     """
     asked = targets(addresses, directory, os.environ.get(VARIABLE))
     tls = tls_files(tls_ca, tls_cert, tls_key, tls_name)
@@ -112,12 +112,30 @@ def verdict(answers: Answers) -> str | None:
         return "the nodes wait to be initialised: run `raftlog init` with all their addresses"
     if len({reply.cluster_id for reply in replies if reply.cluster_id}) > 1:
         return "the nodes belong to different clusters"
+    if (unlike := _unlike(answers)) is not None:
+        return unlike
     led = [group for group in _groups(answers) if group.leader]
     voters = max((len(group.voters) for group in led), default=0)
     top = max((group.term for group in led), default=0)
     following = sum(group.term == top for group in led)
     if following * 2 <= voters or not voters:
         return "no leader is followed by a majority of the nodes that answer"
+    return None
+
+
+def _unlike(answers: Answers) -> str | None:
+    """Whether replicas that must be equal are not."""
+    machines = sorted({group.machine for group in _groups(answers)})
+    if len(machines) > 1:
+        return f"the nodes run different machines, {' and '.join(machines)}: start all of them with the same --machine"
+    digests: dict[int, set[int]] = {}
+    for group in _groups(answers):
+        digests.setdefault(group.applied, set()).add(group.digest)
+    for applied, found in sorted(digests.items()):
+        if len(found) > 1:
+            return (
+                f"replicas that have applied the log up to {applied} differ: the machine is not deterministic"
+            )
     return None
 
 

@@ -1,11 +1,11 @@
-"""The table of `raftlog status`: what is wrong with a node stands below it, in words."""
+"""What `raftlog status` makes of the answers: a table, what is wrong with single nodes, a verdict on all."""
 
 from io import StringIO
 
 from rich.console import Console
 
-from raftlog.admin import StatusReply, Unreachable
-from raftlog.cli.status import Answers, as_table
+from raftlog.admin import GroupStatus, StatusReply, Unreachable
+from raftlog.cli.status import Answers, as_table, verdict
 
 
 def shown(answers: Answers) -> list[str]:
@@ -25,3 +25,19 @@ def test_what_is_wrong_with_a_node_is_said_below_the_table() -> None:
     )
     assert len(lines) == 1 + 3 + 2
     assert lines[-2:] == ["n1: its disk is full", "no node answers at c:1: Connection refused"]
+
+
+def replica(node: int, machine: str = "KeyValue", *, applied: int = 9, digest: int = 5) -> StatusReply:
+    group = GroupStatus(term=1, leader=1, voters=[1, 2], machine=machine, applied=applied, digest=digest)
+    return StatusReply(node_id=node, cluster_id=7, groups=[group])
+
+
+def test_replicas_that_must_be_equal_and_are_not() -> None:
+    assert verdict({"a:1": replica(1), "b:1": replica(2)}) is None
+    assert verdict({"a:1": replica(1), "b:1": replica(2, applied=8, digest=4)}) is None
+    machines = verdict({"a:1": replica(1), "b:1": replica(2, "Counter")})
+    assert machines is not None
+    assert "different machines, Counter and KeyValue" in machines
+    states = verdict({"a:1": replica(1), "b:1": replica(2, digest=6)})
+    assert states is not None
+    assert "applied the log up to 9 differ" in states
