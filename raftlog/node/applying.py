@@ -64,6 +64,13 @@ class Applying:
         return self.lost is not None or self._retry_at is not None
 
     @property
+    def trouble(self) -> str | None:
+        """Why nothing is applied at the moment, in one sentence; None while all is well."""
+        if self.lost is not None:
+            return f"applying has stopped: entry {self.lost} cannot be read"
+        return str(self.applier.stopped) if self.applier.stopped is not None else None
+
+    @property
     def presentable(self) -> bool:
         """Whether queries may be asked of the state: it goes on from everything it has shown before."""
         return not self.stopped and self.applier.applied.index >= self._furthest

@@ -208,6 +208,13 @@ class Node:
         """Everything an outside checker needs about one group."""
         return self._replicas[group].status()
 
+    @property
+    def impairments(self) -> tuple[str, ...]:
+        """What keeps this node from applying or reading its log, one sentence each."""
+        holes = tuple(f"the log has a hole: {hole}" for hole in self.wal.damage)
+        troubles = (replica.applying.trouble for replica in self._replicas.values())
+        return holes + tuple(trouble for trouble in troubles if trouble is not None)
+
     # -- the transport delivers
 
     def receive(self, peer: NodeId, lane: Lane, frame: bytes) -> None:

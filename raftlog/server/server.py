@@ -336,7 +336,7 @@ class Server:
     def _impairments(self) -> tuple[str, ...]:
         if self._node is None:
             return ()
-        found = [f"the log has a hole: {hole}" for hole in self._node.wal.damage]
+        found = list(self._node.impairments)
         if self._node.wal.full:
             found.append("there is no space for the next segment of the log: free some before it is needed")
         member = self._node.status(META_GROUP).membership.member(self.node_id)

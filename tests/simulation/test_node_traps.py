@@ -78,6 +78,7 @@ def test_a_node_that_cannot_apply_hands_over_and_shows_nobody_its_half_changed_s
         for level in Level:
             assert (await read(running(leader), level=level)).kind is Kind.FAILED, level
         assert not running(leader).serving
+        assert any("MemoryError" in told for told in running(leader).impairments)
         await world.hosts[world.hosts.index(leader) - 1].crash()
         second = await led(world, among=[host for host in world.hosts if host.node is not None])
         assert second is not leader
@@ -89,6 +90,7 @@ def test_a_node_that_cannot_apply_hands_over_and_shows_nobody_its_half_changed_s
             assert seen.kind is Kind.FAILED, "a state that is built anew was shown half-way"
             await asyncio.sleep(0.01)
         await agreed(world, 3)
+        assert running(leader).impairments == ()
 
     play(story, machine=make)
 
