@@ -133,6 +133,7 @@ class Client(Calls):
             Random(self._random.getrandbits(64)),
             group=self._group,
             cluster_id=self._cluster_id,
+            follow=self._follow,
             limits=self._limits,
         )
 

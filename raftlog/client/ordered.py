@@ -34,9 +34,12 @@ class OrderedEngine(Engine):
         *,
         group: GroupId,
         cluster_id: ClusterId = ANY_CLUSTER,
+        follow: bool = True,
         limits: Limits | None = None,
     ) -> None:
-        super().__init__(addresses, dialer, random, group=group, cluster_id=cluster_id, limits=limits)
+        super().__init__(
+            addresses, dialer, random, group=group, cluster_id=cluster_id, follow=follow, limits=limits
+        )
         self._held: list[Pending] = []
         """Refused for now; they go again when everything else on the link is answered."""
         self._pause = _FIRST_PAUSE

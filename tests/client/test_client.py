@@ -440,6 +440,20 @@ def test_a_follower_that_answers_is_left_for_the_leader_it_names() -> None:
     play(story, "a", "b", "c", addresses=["a"])
 
 
+def test_a_client_that_does_not_follow_hears_the_given_nodes_only() -> None:
+    """Reading through one node means that node, whatever it hints at, and so for a pipeline."""
+
+    async def story(cluster: Cluster, client: Client) -> None:
+        cluster.nodes["a"].named = "c"
+        assert await client.call(Register.add, "x") == 1
+        assert await client.call(Register.add, "y") == 2
+        async with client.pipeline() as pipeline:
+            assert await pipeline.call(Register.add, "z") == 3
+        assert set(cluster.dialed) == {"a"}
+
+    play(story, "a", "c", addresses=["a"], follow=False)
+
+
 def test_a_follower_that_answers_is_kept_while_the_leader_it_names_cannot_be_reached() -> None:
     async def story(cluster: Cluster, client: Client) -> None:
         cluster.nodes["a"].named = "c"
