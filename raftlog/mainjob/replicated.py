@@ -9,8 +9,6 @@ from raftlog.machine.calls import method_named
 from raftlog.machine.typed import Machine
 from raftlog.mainjob.store import Store
 from raftlog.server import load_machine
-from raftlog.transport.grpc_link import GrpcDialer
-from raftlog.transport.link import Dialer, Link, LinkBroken
 
 MACHINE = "statemachines.kv:KeyValue"
 """Named, not imported: raftlog knows no machine of its own."""
@@ -34,24 +32,6 @@ class Replicated:
         return None if found is None else found.value
 
 
-class Pinned:
-    """A `Dialer` that reaches one node only: what comes through it was answered by that node, whatever it hints at."""
-
-    def __init__(self, dialer: Dialer, address: str) -> None:
-        self._dialer = dialer
-        self._address = address
-
-    async def dial(self, address: str) -> Link:
-        """See `Dialer.dial`."""
-        if address != self._address:
-            raise LinkBroken(f"{address} is not asked: this client is to hear {self._address} only")
-        return await self._dialer.dial(address)
-
-    async def close(self) -> None:
-        """See `Dialer.close`."""
-        await self._dialer.close()
-
-
 @asynccontextmanager
 async def open_store(addresses: Sequence[str], *, deadline: float = 30.0) -> AsyncIterator[Store]:
     """The store through the nodes at these addresses, or through one alone; `deadline` in seconds is for each call.
@@ -60,11 +40,6 @@ async def open_store(addresses: Sequence[str], *, deadline: float = 30.0) -> Asy
     """
     machine = load_machine(MACHINE)
     assert issubclass(machine, Machine), f"{MACHINE} has typed methods"
-    dialer: Dialer = GrpcDialer()
-    if len(addresses) == 1:
-        dialer = Pinned(dialer, addresses[0])
-    try:
-        async with Client(addresses, dialer=dialer, deadline=deadline) as client:
-            yield Replicated(client, machine)
-    finally:
-        await dialer.close()
+    # Through one alone means that node: what it hints at is not followed.
+    async with Client(addresses, deadline=deadline, follow=len(addresses) > 1) as client:
+        yield Replicated(client, machine)
