@@ -4,6 +4,8 @@ from random import Random
 
 import pytest
 
+from jepsen_like.sim.core.cluster import Cluster
+from jepsen_like.sim.notation import membership
 from raftlog.core.durable import fresh
 from raftlog.core.ids import EntryId, GroupId, Micros, NodeId
 from raftlog.core.membership import Membership
@@ -11,8 +13,6 @@ from raftlog.core.message import PreVoteResponse, VoteRequest, VoteResponse
 from raftlog.core.raft import Raft
 from raftlog.core.settings import Settings
 from raftlog.core.state import State
-from tests.cranked.cluster import Cluster
-from tests.cranked.notation import membership
 
 SETTINGS = Settings()
 LATENCY: Micros = 20_000

@@ -1,16 +1,9 @@
 """The commands of the story language, one method each; the method's docstring shows how to write it."""
 
-from raftlog.core.durable import HardState, SnapshotMeta
-from raftlog.core.ids import NOTHING, NodeId
-from raftlog.core.membership import MembershipAt
-from raftlog.core.message import AppendRequest, Message
-from raftlog.core.ready import Busy, Missing, NotLeader, Proposed
-from raftlog.core.settings import Settings
-from raftlog.core.status import Status
-from tests.cranked.cluster import GROUP, Cluster
-from tests.cranked.expect import Expectations
-from tests.cranked.network import Selector
-from tests.cranked.notation import (
+from jepsen_like.sim.core.cluster import GROUP, Cluster
+from jepsen_like.sim.core.network import Selector
+from jepsen_like.sim.core.store import Image
+from jepsen_like.sim.notation import (
     KINDS,
     entry,
     entry_text,
@@ -20,7 +13,14 @@ from tests.cranked.notation import (
     node_text,
     span,
 )
-from tests.cranked.store import Image
+from raftlog.core.durable import HardState, SnapshotMeta
+from raftlog.core.ids import NOTHING, NodeId
+from raftlog.core.membership import MembershipAt
+from raftlog.core.message import AppendRequest, Message
+from raftlog.core.ready import Busy, Missing, NotLeader, Proposed
+from raftlog.core.settings import Settings
+from raftlog.core.status import Status
+from tests.cranked.expect import Expectations
 
 _SIZES = frozenset({"max_append", "max_inflight", "max_undecided", "max_recent"})
 _SPANS = frozenset({"election_timeout", "heartbeat"})

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable
 from random import Random
 
+from jepsen_like.sim.core.cluster import Cluster
+from jepsen_like.sim.notation import membership, node_text
 from raftlog.core.ids import NodeId
 from raftlog.core.ready import Proposed
 from raftlog.core.settings import Settings
-from tests.cranked.cluster import Cluster
-from tests.cranked.notation import membership, node_text
 
 MEMBERSHIPS = (
     "voters=n1..n3",

@@ -7,6 +7,10 @@ from random import Random
 
 import xxhash
 
+from jepsen_like.sim.core.network import Network
+from jepsen_like.sim.core.store import Image, Store, Write
+from jepsen_like.sim.invariants import Checker
+from jepsen_like.sim.notation import entry_text, hard_text, message_text, node_text
 from raftlog.core.durable import HardState, SnapshotMeta, fresh
 from raftlog.core.entry import Entry, EntryKind
 from raftlog.core.ids import NOTHING, Boot, GroupId, Index, Micros, NodeId, RequestId
@@ -28,10 +32,6 @@ from raftlog.core.ready import (
     RoleChanged,
 )
 from raftlog.core.settings import MAX_VOTE_SPAN, Settings
-from tests.cranked.invariants import Checker
-from tests.cranked.network import Network
-from tests.cranked.notation import entry_text, hard_text, message_text, node_text
-from tests.cranked.store import Image, Store, Write
 
 GROUP = GroupId(7)
 WALL: Micros = 1_700_000_000_000_000

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from jepsen_like.sim.core.store import Image, Store, Write
 from raftlog.core.durable import HardState
 from raftlog.core.entry import Entry
 from raftlog.core.ids import EntryId, Index, NodeId, RequestId, Term
 from raftlog.core.membership import Membership
 from raftlog.core.message import AppendAccepted, Message, VoteRequest, VoteResponse
 from raftlog.core.status import Status
-from tests.cranked.store import Image, Store, Write
 
 
 class Violation(AssertionError):
