@@ -1,0 +1,232 @@
+"""Draws a plan from a seed, swarm style: each run has its own small set of faults, so that no fault hides another.
+
+Source: Groce et al., Swarm Testing (ISSTA 2012): leaving features out at random finds more than using all of them.
+"""
+
+from collections.abc import Callable
+from random import Random
+
+from jepsen_like.sim.faults import (
+    LEADER,
+    AnyFault,
+    Campaign,
+    Crash,
+    Damage,
+    DiskFails,
+    DiskFull,
+    DiskSlow,
+    DiskStall,
+    Drift,
+    Hang,
+    Kill,
+    OneWay,
+    Partition,
+    Pause,
+    Ring,
+    SlowLink,
+    Squall,
+    Stop,
+    WallJump,
+    Wipe,
+)
+from jepsen_like.sim.plan import Plan, Tier, Workload
+from raftlog.core.ids import Micros
+from raftlog.core.settings import Settings
+from raftlog.testing.network import Weather
+
+SECOND: Micros = 1_000_000
+SPAN: Micros = 30 * SECOND
+CALM: Micros = 2 * SECOND
+"""Before the first fault, so that there is a cluster to hurt."""
+
+
+def draw(seed: int, tier: Tier, *, span: Micros = SPAN) -> Plan:
+    """The plan that this seed stands for."""
+    random = Random(f"{seed}/{tier}/plan")
+    voters, learners = random.choice(
+        ((3, 0), (3, 0), (5, 0), (5, 0), (3, 1), (4, 0), (1, 0) if tier == "core" else (3, 0))
+    )
+    names = tuple(f"n{number}" for number in range(1, voters + learners + 1))
+    return Plan(
+        seed=seed,
+        tier=tier,
+        span=span,
+        voters=voters,
+        learners=learners,
+        settings=_settings(random),
+        weather=_weather(random, calm=random.random() < 0.4),
+        sync=random.choice(((200, 300, 500), (200, 300, 500, 2_000, 20_000), (1_000, 5_000, 30_000, 80_000))),
+        segment=random.choice((32 << 10, 64 << 10, 256 << 10)),
+        early=random.choice((0, 400, 1_000)),
+        started=random.choice((10 * SECOND, 2**31 * 1_000 - 10 * SECOND, 2**53 - 10 * SECOND)),
+        workload=_workload(random),
+        faults=_faults(random, tier, names, span),
+    )
+
+
+def _settings(random: Random) -> Settings:
+    election_timeout = random.choice((300_000, 500_000, 1_000_000, 1_000_000))
+    max_append = random.choice((512, 4 << 10, 256 << 10))
+    max_inflight = max_append * random.choice((1, 3, 8))
+    return Settings(
+        election_timeout=election_timeout,
+        heartbeat=election_timeout // random.choice((4, 10)),
+        max_append=max_append,
+        max_inflight=max_inflight,
+        max_undecided=max_inflight * random.choice((2, 64)),
+        max_recent=random.choice((64, 4 << 10, 16 << 20)),
+    )
+
+
+def _weather(random: Random, *, calm: bool) -> Weather:
+    low = random.choice((50, 200, 1_000))
+    delay = (low, low * random.choice((2, 10, 40)))
+    if calm:
+        return Weather(delay=delay)
+    return Weather(
+        delay=delay,
+        loss=random.choice((0.0, 0.01, 0.05)),
+        duplicate=random.choice((0.0, 0.01, 0.1)),
+        reorder=random.choice((0.0, 0.02, 0.2)),
+        breaks=random.choice((0.0, 0.0, 0.001)),
+    )
+
+
+def _workload(random: Random) -> Workload:
+    return Workload(
+        clients=random.choice((2, 3, 5)),
+        rate=random.choice((5.0, 10.0, 20.0)),
+        keys=random.choice((1, 3, 8)),
+        reads=random.choice((0.2, 0.4, 0.7)),
+        swaps=random.choice((0.0, 0.2, 0.5)),
+        size=random.choice((0, 0, 100, 2_000)),
+    )
+
+
+Draw = Callable[[Random, Micros, tuple[str, ...]], AnyFault]
+
+
+def _faults(random: Random, tier: Tier, names: tuple[str, ...], span: Micros) -> tuple[AnyFault, ...]:
+    kinds = sorted(DRAWS[tier])
+    chosen = random.sample(kinds, random.randint(1, min(6, len(kinds))))
+    gap = random.choice((0.3, 1.0, 2.0)) * SECOND
+    faults: list[AnyFault] = []
+    at = CALM + random.randrange(SECOND)
+    while at < span:
+        faults.append(DRAWS[tier][random.choice(chosen)](random, at, names))
+        at += max(1, round(random.expovariate(1 / gap)))
+    return tuple(faults)
+
+
+def _some(random: Random, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Usually one node, often the leader, now and then several or all."""
+    match random.choice(("one", "one", "leader", "leader", "several", "all")):
+        case "one":
+            return (random.choice(names),)
+        case "leader":
+            return (LEADER,)
+        case "several":
+            return tuple(sorted(random.sample(names, random.randint(1, len(names)))))
+        case _:
+            return names
+
+
+def _one(random: Random, names: tuple[str, ...]) -> str:
+    return LEADER if random.random() < 0.4 else random.choice(names)
+
+
+def _span(random: Random) -> Micros:
+    return random.choice((random.randrange(50_000, 500_000), random.randrange(500_000, 4 * SECOND)))
+
+
+def _partition(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
+    nodes = list(names)
+    random.shuffle(nodes)
+    cut = random.randint(1, max(1, len(nodes) - 1))
+    sides = [nodes[:cut], nodes[cut:]]
+    if random.random() < 0.3:
+        sides = [[LEADER], [*names]]
+    if random.random() < 0.3:
+        sides[0].append("c1")
+    return Partition(at=at, sides=tuple(tuple(side) for side in sides), span=_span(random))
+
+
+def _one_way(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
+    origin = _one(random, names)
+    pair = ((origin,), tuple(name for name in names if name != origin))
+    origins, targets = pair if random.random() < 0.5 else pair[::-1]
+    return OneWay(at=at, origins=origins, targets=targets, span=_span(random))
+
+
+def _ring(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
+    return Ring(at=at, nodes=tuple(random.sample(names, len(names))), span=_span(random))
+
+
+def _squall(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
+    weather = Weather(
+        delay=random.choice(((100, 20_000), (10_000, 200_000))),
+        loss=random.choice((0.0, 0.1, 0.4)),
+        duplicate=random.choice((0.0, 0.3)),
+        reorder=random.choice((0.0, 0.5)),
+    )
+    return Squall(at=at, weather=weather, span=_span(random))
+
+
+def _slow_link(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
+    origin = _one(random, names)
+    return SlowLink(
+        at=at,
+        origin=origin,
+        target=random.choice(names),
+        delay=random.randrange(20_000, 800_000),
+        span=_span(random),
+    )
+
+
+def _damage(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
+    how = random.choice(("flip", "zero", "misdirect"))
+    return Damage(
+        at=at, node=_one(random, names), how=how, place=round(random.random(), 6), down=_span(random)
+    )
+
+
+EVERYWHERE: dict[str, Draw] = {
+    "campaign": lambda random, at, names: Campaign(at=at, node=random.choice(names)),
+    "crash": lambda random, at, names: Crash(at=at, nodes=_some(random, names), down=_span(random)),
+    "crash-2": lambda random, at, names: Crash(at=at, nodes=_some(random, names), down=_span(random)),
+    "disk-slow": lambda random, at, names: DiskSlow(
+        at=at, node=_one(random, names), latency=random.randrange(5_000, 400_000), span=_span(random)
+    ),
+    "disk-stall": lambda random, at, names: DiskStall(at=at, node=_one(random, names), span=_span(random)),
+    "drift": lambda random, at, names: Drift(
+        at=at, node=_one(random, names), ppm=random.choice((-5_000, -500, 500, 5_000)), span=_span(random)
+    ),
+    "hang": lambda random, at, names: Hang(at=at, nodes=_some(random, names), span=_span(random)),
+    "kill": lambda random, at, names: Kill(at=at, nodes=_some(random, names), down=_span(random)),
+    "one-way": _one_way,
+    "partition": _partition,
+    "partition-2": _partition,
+    "pause": lambda random, at, names: Pause(at=at, nodes=_some(random, names), span=_span(random)),
+    "ring": _ring,
+    "slow-link": _slow_link,
+    "squall": _squall,
+    "wall-jump": lambda random, at, names: WallJump(
+        at=at, node=_one(random, names), by=random.choice((-3_600, -5, 5, 3_600)) * SECOND
+    ),
+    "wipe": lambda random, at, names: Wipe(at=at, node=_one(random, names), down=_span(random)),
+}
+
+NODE_ONLY: dict[str, Draw] = {
+    "damage": _damage,
+    "disk-fails": lambda random, at, names: DiskFails(
+        at=at,
+        node=_one(random, names),
+        operation=random.choice(("read", "write", "sync", "allocate")),
+        down=_span(random),
+    ),
+    "disk-full": lambda random, at, names: DiskFull(at=at, node=_one(random, names), span=_span(random)),
+    "stop": lambda random, at, names: Stop(at=at, nodes=_some(random, names), down=_span(random)),
+}
+
+DRAWS: dict[Tier, dict[str, Draw]] = {"core": EVERYWHERE, "node": EVERYWHERE | NODE_ONLY}
+"""How each kind of fault is drawn; `Failpoint` joins with the names of the points there are."""
