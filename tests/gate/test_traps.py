@@ -37,9 +37,11 @@ TRUE_ROWS = {
     "two tests": {"test": ["tests/test_it.py::test_one", "tests/test_it.py::TestMachine"]},
     "script and test": {"script": "tests/golden/figure_8.txt", "test": "tests/test_it.py::test_one"},
     "reason": {"reason": "it cannot be switched off", "note": "see D7"},
+    "star": {"later": "feature", "star": True},
 }
 
 LIES = {
+    "has a star that is not true": {"later": "feature", "star": False},
     "names the test test_three, which tests/test_it.py does not": {"test": "tests/test_it.py::test_three"},
     "names the test helper, which": {"test": "tests/test_it.py::helper"},
     "names the test test_two, which": {"test": "tests/test_it.py::test_two"},

@@ -27,7 +27,7 @@ _NUMBERS = {
 IDS = tuple(f"{letter}{number}" for letter, numbers in _NUMBERS.items() for number in numbers.split())
 GUARDS = frozenset({"test", "script"})
 ANSWERS = GUARDS | {"later", "reason"}
-FIELDS = ANSWERS | {"title", "note"}
+FIELDS = ANSWERS | {"title", "note", "star"}
 
 
 def faults(root: pathlib.Path, table: Mapping[str, object]) -> Iterator[str]:
@@ -51,7 +51,11 @@ def _row_faults(root: pathlib.Path, row: Mapping[str, object]) -> Iterator[str]:
         yield "has no title"
     if not answers or (len(answers) > 1 and not GUARDS.issuperset(answers)):
         yield f"must name exactly one of test / script, later, reason, but names {', '.join(answers) or 'none'}"
+    if row.get("star", True) is not True:
+        yield "has a star that is not true: leave it out instead"
     for field, value in row.items():
+        if field == "star":
+            continue
         values = value if isinstance(value, list) and field in GUARDS else [value]
         for text in values or [""]:
             if not isinstance(text, str) or not text.strip():
