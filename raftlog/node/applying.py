@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from raftlog.clock import Clock
 from raftlog.core.entry import Command, Entry
 from raftlog.core.ids import GroupId, Index, Micros
+from raftlog.failpoints import INERT, FailpointError, Failpoints
 from raftlog.machine.applier import Applier, Faulted, SlowCommand
 from raftlog.machine.contract import ApplyStopped, StateMachine
 from raftlog.machine.result import Result
@@ -24,9 +25,15 @@ class Applying:
     """
 
     def __init__(
-        self, make: Callable[[], StateMachine], group: GroupId, clock: Clock, on_event: OnEvent
+        self,
+        make: Callable[[], StateMachine],
+        group: GroupId,
+        clock: Clock,
+        on_event: OnEvent,
+        failpoints: Failpoints = INERT,
     ) -> None:
         self._clock = clock
+        self._failpoints = failpoints
         self._on_event = on_event
         self.wanted: Index = 0
         """Everything up to here may be applied."""
@@ -34,6 +41,8 @@ class Applying:
         """Entries at hand, in reverse order."""
         self._begun: Entry | None = None
         self._retry_at: Micros | None = None
+        self._stop: ApplyStopped | None = None
+        """Why it is left alone."""
         self.lost: Index | None = None
         """What comes next and cannot be read: nothing more is applied in this process."""
         self._furthest: Index = 0
@@ -68,7 +77,7 @@ class Applying:
         """Why nothing is applied at the moment, in one sentence; None while all is well."""
         if self.lost is not None:
             return f"applying has stopped: entry {self.lost} cannot be read"
-        return str(self.applier.stopped) if self.applier.stopped is not None else None
+        return str(self._stop) if self._stop is not None else None
 
     @property
     def presentable(self) -> bool:
@@ -93,12 +102,14 @@ class Applying:
         """
         try:
             if self._begun is None:
+                self._check_failpoint(self._ahead[-1])
                 self._begun = self._ahead.pop()
                 self.applier.begin(self._begun, commands_of(self._begun))
             results = self.applier.advance(deadline)
         except ApplyStopped as stop:
             self._ahead.clear()
             self._begun = None
+            self._stop = stop
             self._retry_at = self._clock.monotonic() + RETRY
             self._on_event(str(stop), {"retry_in_seconds": RETRY // 1_000_000})
             return None
@@ -108,11 +119,18 @@ class Applying:
         self._furthest = max(self._furthest, done.index)
         return done, results
 
+    def _check_failpoint(self, entry: Entry) -> None:
+        if self._failpoints.armed and self._failpoints.fails("applying.before_entry"):
+            cause = FailpointError("injected at the failpoint applying.before_entry")
+            raise ApplyStopped(entry.index, 0, "none", cause)
+
     def retry(self, now: Micros) -> bool:
         """Build the state anew if it is time; True when applying begins again from the start of the log."""
         if self._retry_at is None or now < self._retry_at:
             return False
-        self._retry_at = None
+        if self._failpoints.armed:
+            self._failpoints.hit_now("applying.before_rebuild")
+        self._retry_at = self._stop = None
         self.applier.reset()
         return True
 

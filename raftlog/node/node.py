@@ -15,6 +15,7 @@ from raftlog.core.membership import Membership
 from raftlog.core.message import Message
 from raftlog.core.settings import Settings
 from raftlog.core.status import Status
+from raftlog.failpoints import INERT, FailpointCrash, FailpointError, Failpoints
 from raftlog.machine.contract import StateMachine
 from raftlog.machine.result import Kind, Result, refusal
 from raftlog.node.calls import Done
@@ -62,6 +63,7 @@ class Node:
         limits: Limits | None = None,
         on_event: OnEvent = lambda text, fields: None,
         on_health: Callable[[bool], None] = lambda serving: None,
+        failpoints: Failpoints = INERT,
     ) -> None:
         """`machines` gives, per group in the log, what makes a fresh machine: most often the class itself.
 
@@ -73,11 +75,18 @@ class Node:
         if missing := [group for group in wal.groups() if group not in machines]:
             raise ValueError(f"no machine was given for the groups {missing} of this log")
         self.boot = boot
+        self.failpoints = failpoints
         self.clock = clock
         self.wal = wal
         self.limits = limits or Limits()
         self.settings = settings or Settings()
-        self.writer = Writer(wal, max_bytes=self.limits.write, on_done=self.kick, on_event=on_event)
+        self.writer = Writer(
+            wal,
+            max_bytes=self.limits.write,
+            on_done=self.kick,
+            on_event=on_event,
+            failpoints=failpoints,
+        )
         self._id = identity.node
         self._cluster_id = identity.cluster
         self._transport = transport
@@ -128,6 +137,8 @@ class Node:
                 replica.close()
             self.writer.close()
             await self._tasks.__aexit__(kind, error, trace)
+            if self.failpoints.armed:
+                await self.failpoints.hit("node.before_log_close", FailpointError)
         finally:
             if self._timer is not None:
                 self._timer.cancel()
@@ -135,6 +146,8 @@ class Node:
 
     async def drain(self, grace: float) -> None:
         """Refuse new commands and reads, and wait until those under way are answered, `grace` seconds at most."""
+        if self.failpoints.armed:
+            await self.failpoints.hit("node.before_drain", FailpointError)
         self._draining = True
         self._idle = asyncio.Event()
         self.kick()
@@ -222,7 +235,12 @@ class Node:
         if self._inbox_bytes[lane] + len(frame) > self.limits.inbox and self._inbox_bytes[lane]:
             return
         try:
+            if self.failpoints.armed and self.failpoints.fails("node.before_receive"):
+                return
             self._deliver(peer, frame)
+        except FailpointCrash as crash:
+            self.start(_raise(crash))  # the transport is not to blame: the node ends
+            return
         except BadFrame as problem:
             self._on_event(f"dropped a frame: {problem}", {"peer": f"{peer:016x}"})
             return
@@ -252,7 +270,9 @@ class Node:
         self._woken.set()
 
     def send(self, frame: Message | Forward | ForwardReply, to: NodeId) -> bool:
-        """Encode and queue a frame."""
+        """Encode and queue a frame; False when it was dropped."""
+        if self.failpoints.armed and self.failpoints.fails("node.before_send"):
+            return False
         match frame:
             case Forward():
                 encoded = encode_forward(frame)
@@ -269,6 +289,8 @@ class Node:
     # -- the pump
 
     async def _run(self) -> None:
+        if self.failpoints.armed:
+            await self.failpoints.hit("node.before_first_pump", FailpointError)
         while True:
             await self._woken.wait()
             self._woken.clear()
@@ -318,6 +340,10 @@ class Node:
 
 
 _CLOSING = refusal(Kind.FAILED, "this node is shutting down; ask another")
+
+
+async def _raise(error: BaseException) -> None:
+    raise error
 
 
 def _decode_commands(forward: Forward) -> list[Command]:

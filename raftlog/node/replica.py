@@ -28,6 +28,7 @@ from raftlog.core.ready import (
 )
 from raftlog.core.settings import Settings
 from raftlog.core.status import Status
+from raftlog.failpoints import Failpoints
 from raftlog.machine.contract import StateMachine
 from raftlog.machine.result import Kind, Result, refusal
 from raftlog.node.applying import SLICE, Applying
@@ -57,6 +58,7 @@ class Surroundings(Protocol):
     wal: Wal
     writer: Writer
     boot: Boot
+    failpoints: Failpoints
 
     def kick(self) -> None:
         """Have `pump` called soon."""
@@ -93,6 +95,7 @@ class Replica:
         now = around.clock.monotonic()
         self.group = group
         self._around = around
+        self._failpoints = around.failpoints
         self._node = node
         self._settings = settings
         self._limits = limits
@@ -100,7 +103,7 @@ class Replica:
         self.raft = Raft(
             node=node, group=group, recovered=recovered, settings=settings, random=random, now=now
         )
-        self.applying = Applying(machine, group, around.clock, on_event)
+        self.applying = Applying(machine, group, around.clock, on_event, around.failpoints)
         self._inbox: deque[Message] = deque()
         self._queue = Queue(limits.queue)
         self._proposals = Proposals()
@@ -142,6 +145,8 @@ class Replica:
 
     def forward_answered(self, sender: NodeId, reply: ForwardReply) -> None:
         """The leader's answer to commands passed on."""
+        if self._failpoints.armed and self._failpoints.fails("forwards.before_answer"):
+            return
         self._forwards.answered(sender, reply)
 
     # -- what others may ask
@@ -176,6 +181,8 @@ class Replica:
     def pump(self, now: Micros) -> None:
         """Take every input that has come, then perform what the core asks until it asks for nothing more."""
         raft = self.raft
+        if self._failpoints.armed and self._inbox and self._failpoints.fails("replica.before_step"):
+            self._inbox.clear()
         while self._inbox:
             raft.step(self._inbox.popleft(), now)
         while self._loaded:
@@ -186,6 +193,8 @@ class Replica:
         self._retry_applying(now)
         self._propose(now)
         if (id := self._reads.ask()) is not None:
+            if self._failpoints.armed:
+                self._failpoints.hit_now("reads.before_ask")
             raft.read_index(id, now)
         self._perform_ready(now)
         if self._apply(now):
@@ -195,9 +204,13 @@ class Replica:
 
     def written(self, ready: Ready) -> None:
         """A Ready and all before it are durable."""
+        if self._failpoints.armed and ready.messages_after_sync:
+            self._failpoints.hit_now("replica.before_acknowledge")
         for message in ready.messages_after_sync:
             self._around.send(message, message.to)
         if ready.writes:
+            if self._failpoints.armed:
+                self._failpoints.hit_now("replica.before_storage_done")
             last = ready.entries[-1].id if ready.entries else None
             self.raft.storage_done(ready.hard_state, last, self._around.clock.monotonic())
 
@@ -245,8 +258,13 @@ class Replica:
         commands = (
             parts[0].commands if len(parts) == 1 else [each for part in parts for each in part.commands]
         )
+        if self._failpoints.armed and self._failpoints.fails("replica.before_propose"):
+            refuse_all(parts, self._busy("a failpoint is armed"))
+            return
         match self.raft.propose(encode_commands(commands), now):
             case Proposed(id=id):
+                if self._failpoints.armed:
+                    self._failpoints.hit_now("replica.after_propose")
                 self._proposals.add(id, commands, parts)
                 self._gathers_until = now + GATHER_AT_MOST
             case Busy(retry_after=retry_after):
@@ -267,8 +285,12 @@ class Replica:
         forward = self._forwards.make(
             self.group, ours, leader, now + FORWARD_PATIENCE * self._settings.election_timeout
         )
-        if not self._around.send(forward, leader):
+        points = self._failpoints
+        kept_back = points.armed and points.fails("forwards.before_send")
+        if kept_back or not self._around.send(forward, leader):
             self._forwards.unsent(forward.id, self._unreachable())
+        elif points.armed:
+            points.hit_now("forwards.after_send")
 
     def forwarded(
         self, sender: NodeId, forward: Forward, commands: Sequence[Command], refused: Result | None = None
@@ -278,10 +300,14 @@ class Replica:
         Whoever puts commands into the log asks its own machine first: the node that passed them on may run a later
         release, and a command that this one does not know would stop it, and every other like it, from applying.
         """
+        if self._failpoints.armed and self._failpoints.fails("forwards.before_take"):
+            return
         if not self._arrivals.first_time(sender, forward.id):
             return
 
         def answer(results: Sequence[Result]) -> None:
+            if self._failpoints.armed and self._failpoints.fails("forwards.before_reply"):
+                return
             self._around.send(reply_to(forward, results), sender)
 
         if refused is not None:
@@ -316,9 +342,13 @@ class Replica:
 
     def _perform(self, ready: Ready, now: Micros) -> None:
         """The order is that of `raftlog.core.ready`."""
+        if self._failpoints.armed:
+            self._failpoints.hit_now("replica.before_perform")
         for message in ready.messages:
             self._around.send(message, message.to)
         if ready.writes or ready.messages_after_sync:
+            if self._failpoints.armed:
+                self._failpoints.hit_now("replica.before_submit")
             self._around.writer.submit(self, ready)
         for load in ready.loads:
             self._around.start(self._load(load))
@@ -327,12 +357,18 @@ class Replica:
         for read in ready.reads:
             match read:
                 case ReadReleased():
-                    self._reads.released(read.id, read.index)
+                    self._release(read)
                 case ReadRefused():
                     self._reads.refused(read.id, self._not_leader(known=read.leader is not None))
         for event in ready.events:
             self._show(event)
         self._lead_changed()
+
+    def _release(self, read: ReadReleased) -> None:
+        if self._failpoints.armed and self._failpoints.fails("reads.before_release"):
+            self._reads.refused(read.id, self._not_leader())
+        else:
+            self._reads.released(read.id, read.index)
 
     def _lead_changed(self) -> None:
         """Commands of a lost leadership may still be decided by the next leader: nobody can say yet."""
@@ -368,6 +404,8 @@ class Replica:
         if self.applying.busy:
             self._around.kick()
         if self.applying.presentable:
+            if self._failpoints.armed and self._reads:
+                self._failpoints.hit_now("reads.before_answer")
             self._reads.applied(self.applying.applier.applied.index)
         return done
 
@@ -402,10 +440,15 @@ class Replica:
             self._around.start(self._read_to_apply(want))
 
     async def _read_to_apply(self, want: IndexRange) -> None:
+        points = self._failpoints
         try:
+            if points.armed:
+                await points.hit("applying.before_read", DiskError)
             entries = await self._around.wal.read(
                 self.group, want.first, want.last, max_bytes=self._limits.apply
             )
+            if points.armed:
+                await points.hit("applying.before_feed", DiskError)
         except (LogDamaged, DiskError) as problem:
             self._on_event(f"cannot apply on: {problem}", {"group": self.group, "index": want.first})
             self.applying.give_up(want.first)
@@ -422,6 +465,8 @@ class Replica:
         return waiting.commands if waiting is not None and waiting.term == entry.term else None
 
     def _finish(self, entry: Entry, results: Sequence[Result], now: Micros) -> None:
+        if self._failpoints.armed:
+            self._failpoints.hit_now("applying.before_report")
         if entry.index > self.raft.applied_index:
             self.raft.applied(entry.index, self.applying.applier.digest, now)
         waiting = self._proposals.take(entry.index)
@@ -429,7 +474,9 @@ class Replica:
             self._answer(waiting, entry, results)
 
     def _answer(self, waiting: InLog, entry: Entry, results: Sequence[Result]) -> None:
-        if waiting.term == entry.term:
+        if self._failpoints.armed and self._failpoints.fails("applying.before_answer"):
+            waiting.answer_all(refusal(Kind.UNKNOWN, "a failpoint is armed; it may have happened"))
+        elif waiting.term == entry.term:
             waiting.answer(results)
         else:
             waiting.answer_all(
@@ -444,8 +491,13 @@ class Replica:
 
     async def _load(self, load: Load) -> None:
         entries: tuple[Entry, ...] | Missing
+        points = self._failpoints
         try:
+            if points.armed:
+                await points.hit("loads.before_read", DiskError)
             entries = await self._around.wal.read(self.group, load.first, load.last, max_bytes=load.max_bytes)
+            if points.armed:
+                await points.hit("loads.before_answer", DiskError)
         except Compacted:
             entries = Missing.COMPACTED
         except (LogDamaged, DiskError) as problem:

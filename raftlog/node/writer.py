@@ -7,7 +7,8 @@ from typing import Protocol
 
 from raftlog.core.ids import GroupId
 from raftlog.core.ready import Ready
-from raftlog.storage import DiskFull, GroupWrite, Wal
+from raftlog.failpoints import INERT, Failpoints
+from raftlog.storage import DiskError, DiskFull, GroupWrite, Wal
 from raftlog.transport.events import OnEvent
 
 IDLE_BEFORE_MARK = 0.1
@@ -35,8 +36,17 @@ class Writer:
     answered from pages that the kernel has dropped.
     """
 
-    def __init__(self, wal: Wal, *, max_bytes: int, on_done: Callable[[], None], on_event: OnEvent) -> None:
+    def __init__(
+        self,
+        wal: Wal,
+        *,
+        max_bytes: int,
+        on_done: Callable[[], None],
+        on_event: OnEvent,
+        failpoints: Failpoints = INERT,
+    ) -> None:
         self._wal = wal
+        self._failpoints = failpoints
         self._on_event = on_event
         self._max_bytes = max_bytes
         self._on_done = on_done
@@ -59,6 +69,8 @@ class Writer:
     def deliver(self) -> None:
         """Tell the replicas what has become durable; called by the node between two inputs, never inside one."""
         while self._done:
+            if self._failpoints.armed:
+                self._failpoints.hit_now("writer.before_deliver")
             replica, ready = self._done.popleft()
             replica.written(ready)
 
@@ -101,8 +113,12 @@ class Writer:
             if ready.writes
         ]
         self._in_flight = len(batch)
+        if self._failpoints.armed:
+            await self._failpoints.hit("writer.before_append", DiskError)
         if writes and not await self._append(writes):
             return False
+        if self._failpoints.armed:
+            await self._failpoints.hit("writer.after_append", DiskError)
         self._in_flight = 0
         self._done.extend(batch)
         self._on_done()
@@ -123,6 +139,8 @@ class Writer:
                     return False
                 self._on_event(f"cannot write: {full}; waiting for space", {"retry_in_seconds": FULL_RETRY})
             await asyncio.sleep(FULL_RETRY)
+            if self._failpoints.armed:
+                await self._failpoints.hit("writer.before_retry", DiskError)
             await self._wal.make_room()
 
     def _take(self) -> list[tuple[Written, Ready]]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from raftlog.failpoints import INERT, Failpoints
 from raftlog.storage.disk import Disk, DiskError, DiskFull
 from raftlog.storage.format import MAX_SEGMENT, SegmentHeader, padded
 from raftlog.storage.segment import prepare
@@ -15,13 +16,20 @@ class Ahead:
     """
 
     def __init__(
-        self, disk: Disk, waiting: list[SegmentHeader], *, size: int, entropy: Callable[[], int]
+        self,
+        disk: Disk,
+        waiting: list[SegmentHeader],
+        *,
+        size: int,
+        entropy: Callable[[], int],
+        failpoints: Failpoints = INERT,
     ) -> None:
         """Start from the empty segments that recovery found. New ones have `size` bytes, or what one batch needs."""
         self._disk = disk
         self._waiting = waiting
         self._size = size
         self._entropy = entropy
+        self._failpoints = failpoints
         self._making = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._refused: DiskError | None = None
@@ -44,9 +52,15 @@ class Ahead:
             )
 
     async def settled(self) -> None:
-        """Let what `begin` started end; not by awaiting the task, so that who waits may be cancelled alone."""
+        """Let what `begin` started end; not by awaiting the task, so that who waits may be cancelled alone.
+
+        Raises:
+            BaseException: what it died of, which is no DiskError: a defect must not stay with a task nobody awaits.
+        """
         if self._task is not None:
             await asyncio.wait([self._task])
+            if not self._task.cancelled():
+                self._task.result()
 
     async def attempt(self, current: SegmentHeader) -> None:
         """Make a segment if none waits. A refusal is a state, raised to the append that cannot do without it."""
@@ -83,7 +97,9 @@ class Ahead:
         try:
             for beyond in forgotten[1:]:
                 await self._disk.remove(beyond.name)
-            await prepare(self._disk, header)
+            await prepare(self._disk, header, purpose="ahead", failpoints=self._failpoints)
+            if self._failpoints.armed:
+                await self._failpoints.hit("ahead.before_ready", DiskError)
         except DiskFull as error:
             self._waiting, self._refused = forgotten[:1], error  # refused before anything was renamed
             raise

@@ -7,8 +7,9 @@ import xxhash
 
 from raftlog.clock import Clock
 from raftlog.core.ids import ClusterId, NodeId
+from raftlog.failpoints import INERT, Failpoints
 from raftlog.storage.damage import WHAT_TO_DO, Damage, LogDamaged, StorageRefused
-from raftlog.storage.disk import SECTOR, Disk
+from raftlog.storage.disk import SECTOR, Disk, DiskError
 from raftlog.storage.format import FORMAT, segment_sequence
 from raftlog.storage.segment import ASIDE, remove_unfinished, segment_headers
 
@@ -37,7 +38,7 @@ class Identity(msgspec.Struct, frozen=True):
         return body + _CHECKSUM.pack(xxhash.xxh3_64_intdigest(body))
 
 
-async def load_or_create(disk: Disk, clock: Clock) -> Identity:
+async def load_or_create(disk: Disk, clock: Clock, *, failpoints: Failpoints = INERT) -> Identity:
     """The directory's identity; a directory without files becomes a new node that waits.
 
     Finishes what a crash cut short.
@@ -48,7 +49,7 @@ async def load_or_create(disk: Disk, clock: Clock) -> Identity:
         DiskError: the disk refused.
     """
     identity = await load(disk)
-    await remove_unfinished(disk)
+    await remove_unfinished(disk, failpoints)
     segments = await segment_headers(disk)
     if identity is None:
         if segments:
@@ -57,11 +58,11 @@ async def load_or_create(disk: Disk, clock: Clock) -> Identity:
                 f"put '{FILE}' back, or go on without this node"
             )
         identity = Identity(NodeId(clock.entropy()), None)
-        await save(disk, identity)
+        await save(disk, identity, failpoints)
     elif identity.cluster is None and segments and segments[0].node == identity.node:
         # Initialised, and stopped before the identity was written: the segment is the deed, this file its copy.
         identity = Identity(identity.node, segments[0].cluster)
-        await save(disk, identity)
+        await save(disk, identity, failpoints)
     elif identity.cluster is not None and not segments:
         raise StorageRefused(
             f"node {identity.node:016x} is a member of cluster {identity.cluster:016x} but its log is gone: "
@@ -93,15 +94,23 @@ async def load(disk: Disk) -> Identity | None:
     return Identity(NodeId(node), ClusterId(cluster) if cluster else None)
 
 
-async def save(disk: Disk, identity: Identity) -> None:
+async def save(disk: Disk, identity: Identity, failpoints: Failpoints = INERT) -> None:
     """Replace the identity in one step: a crash leaves the old one or the new one."""
+    if failpoints.armed:
+        await failpoints.hit("identity.before_write", DiskError)
     aside = FILE + ASIDE
     if aside in await disk.names():
         await disk.remove(aside)
     await disk.allocate(aside, SECTOR)
     await disk.write_and_sync(aside, 0, [identity.encode()])
+    if failpoints.armed:
+        await failpoints.hit("identity.before_rename", DiskError)
     await disk.rename(aside, FILE)
+    if failpoints.armed:
+        await failpoints.hit("identity.before_names_sync", DiskError)
     await disk.sync_names()
+    if failpoints.armed:
+        await failpoints.hit("identity.after_names_sync", DiskError)
 
 
 async def initialised(disk: Disk) -> bool:

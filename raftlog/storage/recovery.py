@@ -16,8 +16,9 @@ from collections.abc import Iterator
 import msgspec
 
 from raftlog.core.ids import EntryId, GroupId, Index
+from raftlog.failpoints import INERT, Failpoints
 from raftlog.storage.damage import WHAT_TO_DO, Damage, LogDamaged, StorageRefused
-from raftlog.storage.disk import SECTOR, Disk
+from raftlog.storage.disk import SECTOR, Disk, DiskError
 from raftlog.storage.format import (
     BATCH_HEADER,
     BATCH_MAGIC,
@@ -95,7 +96,7 @@ async def examine(disk: Disk, identity: Identity | None = None) -> Examined:
     return reader.result()
 
 
-async def settle(disk: Disk, found: Examined) -> None:
+async def settle(disk: Disk, found: Examined, failpoints: Failpoints = INERT) -> None:
     """Make the end of an examined log durable as it was found. Doing it twice changes nothing.
 
     Raises:
@@ -105,9 +106,13 @@ async def settle(disk: Disk, found: Examined) -> None:
     start = synced.offset if synced.segment == found.current.sequence else SECTOR
     kept = await disk.read(found.current.name, start, found.last.end - start)
     pieces = [kept, *(bytes(to - at) for name, at, to in found.torn if name == found.current.name)]
+    if failpoints.armed:
+        await failpoints.hit("recovery.before_rewrite", DiskError)
     await disk.write_and_sync(found.current.name, start, pieces)
     for name, at, to in found.torn:
         if name != found.current.name:
+            if failpoints.armed:
+                await failpoints.hit("recovery.before_zeros", DiskError)
             await disk.write_and_sync(name, at, [bytes(to - at)])
 
 

@@ -1,11 +1,13 @@
 """Segment files: making one ready before it is needed, and finding the ones that are there."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
 from raftlog.core.ids import GroupId, Index, Term
-from raftlog.storage.disk import SECTOR, Disk
+from raftlog.failpoints import INERT, Failpoints
+from raftlog.storage.disk import SECTOR, Disk, DiskError, DiskFull
 from raftlog.storage.format import (
     RECORD_HEADER,
     SegmentHeader,
@@ -20,7 +22,14 @@ _STRIDE = 1 << 16
 ASIDE = ".new"
 
 
-async def prepare(disk: Disk, header: SegmentHeader, first_batch: Sequence[bytes] = ()) -> None:
+async def prepare(
+    disk: Disk,
+    header: SegmentHeader,
+    first_batch: Sequence[bytes] = (),
+    *,
+    purpose: Literal["bootstrap", "ahead"],
+    failpoints: Failpoints = INERT,
+) -> None:
     """Make a segment that a crash either leaves whole, under its name, or not at all. Replaces one of the same name.
 
     Raises:
@@ -30,17 +39,29 @@ async def prepare(disk: Disk, header: SegmentHeader, first_batch: Sequence[bytes
     aside = header.name + ASIDE
     if aside in await disk.names():
         await disk.remove(aside)  # of an attempt that failed
+    if failpoints.armed:
+        await failpoints.hit(f"{purpose}.before_allocate", DiskFull)
     await disk.allocate(aside, header.size)
+    if failpoints.armed:
+        await failpoints.hit(f"{purpose}.before_write", DiskError)
     await disk.write_and_sync(aside, 0, [header.encode(), *first_batch])
+    if failpoints.armed:
+        await failpoints.hit(f"{purpose}.before_rename", DiskError)
     await disk.rename(aside, header.name)
+    if failpoints.armed:
+        await failpoints.hit(f"{purpose}.before_names_sync", DiskError)
     await disk.sync_names()
 
 
-async def remove_unfinished(disk: Disk) -> None:
+async def remove_unfinished(disk: Disk, failpoints: Failpoints = INERT) -> None:
     """Remove what a crash left behind aside."""
     unfinished = [name for name in await disk.names() if name.endswith(ASIDE)]
     for name in unfinished:
+        if failpoints.armed:
+            await failpoints.hit("leftovers.before_remove", DiskError)
         await disk.remove(name)
+    if failpoints.armed:
+        await failpoints.hit("leftovers.before_names_sync", DiskError)
     # Also when there was nothing to remove: a name that is visible may still be lost by a power failure.
     await disk.sync_names()
 

@@ -1,13 +1,14 @@
 """The write-ahead log: appends for many groups in one synced write each, and reads of single entries."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from raftlog.clock import SystemClock
 from raftlog.core.durable import HardState, Recovered, SnapshotMeta
 from raftlog.core.entry import Entry, EntryKind
 from raftlog.core.ids import NOTHING, ClusterId, GroupId, Index
 from raftlog.core.membership import Membership, MembershipAt
+from raftlog.failpoints import INERT, Failpoints
 from raftlog.storage.ahead import Ahead
 from raftlog.storage.batch import Body, encode_writes
 from raftlog.storage.damage import Damage, LogDamaged, StorageRefused
@@ -42,6 +43,9 @@ _entropy = SystemClock().entropy
 _KEPT: Final = 64 << 10
 _GAP: Final = 64 << 10
 
+_Kind: TypeAlias = Literal["append", "seal", "roll", "mark"]
+"""What a batch is there for."""
+
 
 class Wal:
     """The log of every group of this node.
@@ -63,14 +67,16 @@ class Wal:
         *,
         segment_size: int,
         entropy: Callable[[], int],
+        failpoints: Failpoints,
     ) -> None:
         self._disk = disk
+        self._failpoints = failpoints
         self._identity = identity
         self._groups = found.groups
         self._current = found.current
         self._closed = found.closed
         self._marked = found.marked
-        self._ahead = Ahead(disk, found.ahead, size=segment_size, entropy=entropy)
+        self._ahead = Ahead(disk, found.ahead, size=segment_size, entropy=entropy, failpoints=failpoints)
         self._points = found.points
         self._synced = found.end
         self._writing = False
@@ -89,6 +95,7 @@ class Wal:
         groups: Mapping[GroupId, Membership],
         segment_size: int = SEGMENT_SIZE,
         entropy: Callable[[], int] = _entropy,
+        failpoints: Failpoints = INERT,
     ) -> Identity:
         """Turn a waiting directory into a member's, in one step: a crash leaves it waiting or initialised.
 
@@ -99,7 +106,7 @@ class Wal:
         assert cluster_id != 0, "0 on disk means a node that waits"
         if identity.cluster is not None or await initialised(disk):
             raise StorageRefused(f"node {identity.node:016x} is initialised already; nothing was changed")
-        await remove_unfinished(disk)
+        await remove_unfinished(disk, failpoints)
         body = Body()
         for group, membership in sorted(groups.items()):
             base = SnapshotMeta(NOTHING, MembershipAt(0, membership))
@@ -111,9 +118,13 @@ class Wal:
         batch = seal_batch(
             segment_id=header.id, offset=SECTOR, synced_to=start, count=body.count, pieces=body.pieces
         )
-        await prepare(disk, header, batch)
+        await prepare(disk, header, batch, purpose="bootstrap", failpoints=failpoints)
+        if failpoints.armed:
+            await failpoints.hit("bootstrap.before_identity", DiskError)
         member = Identity(identity.node, cluster_id)
-        await save(disk, member)
+        await save(disk, member, failpoints)
+        if failpoints.armed:
+            await failpoints.hit("bootstrap.before_answer", DiskError)
         return member
 
     @classmethod
@@ -124,6 +135,7 @@ class Wal:
         identity: Identity,
         segment_size: int = SEGMENT_SIZE,
         entropy: Callable[[], int] = _entropy,
+        failpoints: Failpoints = INERT,
     ) -> "Wal":
         """Recover the log: cut a torn tail, refuse damage.
 
@@ -132,6 +144,7 @@ class Wal:
             identity: what `load_or_create` returned.
             segment_size: bytes of segments yet to be made.
             entropy: a random u64, never 0, per call: the ids of new segments.
+            failpoints: of this process start.
 
         Raises:
             LogDamaged: something that was synced is missing or changed; names file, offset and reason.
@@ -139,12 +152,16 @@ class Wal:
             DiskError: the disk refused.
         """
         assert MIN_SEGMENT <= segment_size < MAX_SEGMENT, f"a segment cannot have {segment_size} bytes"
-        await remove_unfinished(disk)
+        await remove_unfinished(disk, failpoints)
+        if failpoints.armed:
+            await failpoints.hit("recovery.before_read", DiskError)
         found = await examine(disk, identity)
         for group, log in sorted(found.groups.items()):
             _refuse_base_without_snapshot(group, log)
-        await settle(disk, found)
-        wal = cls(disk, identity, found, segment_size=segment_size, entropy=entropy)
+        await settle(disk, found, failpoints)
+        if failpoints.armed:
+            await failpoints.hit("recovery.before_answer", DiskError)
+        wal = cls(disk, identity, found, segment_size=segment_size, entropy=entropy, failpoints=failpoints)
         wal._ahead.begin(wal._current)
         return wal
 
@@ -184,9 +201,13 @@ class Wal:
         assert first <= last, f"nothing to read from {first} to {last}"
         log = self._groups[group]
         wanted = _within(log, first, last, max_bytes)
+        if self._failpoints.armed:
+            await self._failpoints.hit("wal.read.before_read", DiskError)
         entries: list[Entry] = []
         for places in _spans(wanted):
             entries += await self._read_span(group, first + len(entries), places)
+        if self._failpoints.armed:
+            await self._failpoints.hit("wal.read.before_answer", DiskError)
         return tuple(entries)
 
     async def _read_span(self, group: GroupId, first: Index, places: Sequence[Place]) -> list[Entry]:
@@ -229,7 +250,9 @@ class Wal:
         body, offsets = encode_writes(writes)
         if body.count == 0:
             return
-        start, segment = await self._commit(body, keeps_room=_has_commands(writes), groups=len(writes))
+        start, segment = await self._commit(
+            body, "append", keeps_room=_has_commands(writes), groups=len(writes)
+        )
         self._remember(writes, [start + offset for offset in offsets], segment)
         self._marked = False
 
@@ -247,7 +270,7 @@ class Wal:
         body = Body()
         body.add(MARK)
         try:
-            await self._commit(body, keeps_room=True, groups=0)
+            await self._commit(body, "mark", keeps_room=True, groups=0)
         except DiskFull:
             return
         self._marked = True
@@ -262,8 +285,12 @@ class Wal:
         """Mark the end and stop. The disk stays open: it is the caller's."""
         assert not self._writing, "closed while a task appends"
         try:
+            if self._failpoints.armed:
+                await self._failpoints.hit("wal.shutdown.before_mark", DiskError)
             if self._failed is None:
                 await self.mark()
+            if self._failpoints.armed:
+                await self._failpoints.hit("wal.shutdown.after_mark", DiskError)
         finally:
             self._failed = self._failed or DiskError("the log is closed")
             await self._ahead.settled()
@@ -290,7 +317,7 @@ class Wal:
             if write.hard_state is not None:
                 log.set_hard_state(write.hard_state)
 
-    async def _commit(self, body: Body, *, keeps_room: bool, groups: int) -> tuple[int, int]:
+    async def _commit(self, body: Body, kind: _Kind, *, keeps_room: bool, groups: int) -> tuple[int, int]:
         """Write and sync a batch: where in its segment its own records start, and the segment's number."""
         if self._failed is not None:
             raise DiskError(
@@ -301,7 +328,7 @@ class Wal:
             if not self._fits(body, keeps_room=keeps_room, groups=groups):
                 return await self._commit_to_next(body, groups)
             start = self._synced.offset
-            await self._write(body)
+            await self._write(body, kind)
             return start + BATCH_HEADER, self._current.sequence
         finally:
             self._writing = False
@@ -321,11 +348,13 @@ class Wal:
             opening.add(encode_standing(log.standing()))
         own = opening.join(body)
         whole = SECTOR + batch_length(opening.length)
+        if self._failpoints.armed:
+            await self._failpoints.hit("wal.roll.before_segment", DiskFull)
         await self._ahead.ensure(self._current, whole + Points(whole).closing_room(groups))
         if not self._closed:
             await self._close_segment()
         self._begin_next()
-        await self._write(opening)
+        await self._write(opening, "roll")
         self._ahead.begin(self._current)
         return SECTOR + BATCH_HEADER + own, self._current.sequence
 
@@ -337,7 +366,7 @@ class Wal:
         assert self._synced.offset + batch_length(closing.length) <= self._current.size, (
             "no room was left to close"
         )
-        await self._write(closing)
+        await self._write(closing, "seal")
         self._closed = True
 
     def _begin_next(self) -> None:
@@ -345,7 +374,7 @@ class Wal:
         self._points = Points(self._current.size)
         self._closed = False
 
-    async def _write(self, body: Body) -> None:
+    async def _write(self, body: Body, kind: _Kind) -> None:
         """Write and sync one batch at the end of the current segment. Only here does the log grow."""
         synced = self._synced
         offset = synced.offset if synced.segment == self._current.sequence else SECTOR
@@ -355,11 +384,26 @@ class Wal:
         end = offset + batch_length(body.length)
         assert end <= self._current.size, f"a batch would end at {end}, the segment at {self._current.size}"
         try:
-            await self._disk.write_and_sync(self._current.name, offset, pieces)
+            if self._failpoints.armed:
+                await self._write_watched(kind, offset, pieces)
+            else:
+                await self._disk.write_and_sync(self._current.name, offset, pieces)
         except BaseException as error:  # a cancelled write, too, may or may not have happened
             self._failed = error
             raise
         self._synced = Position(self._current.sequence, end)
+
+    async def _write_watched(self, kind: _Kind, offset: int, pieces: Sequence[bytes]) -> None:
+        """The same write, past its failpoints. It is done in two steps only if a rule asks for what lies between."""
+        points, name = self._failpoints, self._current.name
+        await points.hit(f"wal.{kind}.before_write", DiskError)
+        if points.has_rule(between := f"wal.{kind}.before_sync"):
+            await self._disk.write(name, offset, pieces)
+            await points.hit(between, DiskError)
+            await self._disk.sync(name)
+        else:
+            await self._disk.write_and_sync(name, offset, pieces)
+        await points.hit(f"wal.{kind}.after_sync", DiskError)
 
 
 def _has_commands(writes: Sequence[GroupWrite]) -> bool:

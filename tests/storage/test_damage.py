@@ -247,7 +247,7 @@ async def written(*bodies: Callable[[Body], object], segment_size: int = 8 * SEG
     for fill in bodies:
         body = Body()
         fill(body)
-        await wal._commit(body, keeps_room=True, groups=1)
+        await wal._commit(body, "append", keeps_room=True, groups=1)
         await wal.make_room()
         if segment_size == SEGMENT:  # the next segment opens with what these records say
             wal._groups = (await examine(story.disk)).groups

@@ -146,7 +146,7 @@ def test_an_entry_that_was_wrong_before_it_was_written_is_reported() -> None:
         body.add(
             *encode_entry(Entry(good.group, good.index, good.term, good.kind, good.log_time, 5, good.payload))
         )
-        await wal._commit(body, keeps_room=True, groups=1)
+        await wal._commit(body, "append", keeps_room=True, groups=1)
         _, report = await looked_at(story.disk.platter.contents())
         assert len(report.problems) == 1
         assert "entry 2@1 does not fit its own checksum" in report.problems[0]
