@@ -1,0 +1,311 @@
+"""The models that come with the laboratory: registers, a mutex, a key-value store, a queue, a counter, a set.
+
+An operation whose answer is an error that changed nothing is recorded as `fail`, and no model sees it.
+"""
+
+from collections.abc import Callable, Hashable, Mapping
+
+import msgspec
+
+from jepsen_like.check.history import UNKNOWN, Operation, Value
+from jepsen_like.check.model import ILLEGAL, Illegal, Model, State, frozen
+
+
+class Misused(ValueError):
+    """An operation that the chosen model does not know."""
+
+
+class Register(Model):
+    """`write v`, and `read` that answers the value last written."""
+
+    def __init__(self, initial: Value = None) -> None:
+        self.initial = frozen(initial)
+
+    def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
+        if f == "read":
+            return state if result == state or result is UNKNOWN else ILLEGAL
+        if f == "write":
+            return argument
+        raise Misused(f"a register knows read and write, not {f}")
+
+    def observes(self, f: str, argument: Value, result: Value) -> bool:
+        return f == "read"
+
+    def overwrites(self, f: str, argument: Value, result: Value) -> bool:
+        return f == "write"
+
+
+class CasRegister(Model):
+    """A register with `cas [old, new]`, which answers False where the comparison failed, and anything else if it set.
+
+    A `cas` recorded as `fail` is taken for one that did not happen, not for a comparison that answered no.
+    """
+
+    def __init__(self, initial: Value = None) -> None:
+        self.initial = frozen(initial)
+
+    def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
+        if f == "read":
+            return state if result == state or result is UNKNOWN else ILLEGAL
+        if f == "write":
+            return argument
+        if f == "cas":
+            old, new = argument
+            return _compared(state, old, new, result)
+        raise Misused(f"a cas-register knows read, write and cas, not {f}")
+
+    def observes(self, f: str, argument: Value, result: Value) -> bool:
+        return f == "read" or (f == "cas" and result is False)
+
+    def overwrites(self, f: str, argument: Value, result: Value) -> bool:
+        return f == "write"
+
+    def arranged(self, operation: Operation) -> Operation:
+        if operation.f == "cas" and not _is_pair(operation.argument):
+            raise Misused(f"cas takes [old, new], not {operation.argument!r}")
+        return operation
+
+
+def _compared(state: State, old: Value, new: Value, result: Value) -> State | Illegal:
+    if result is UNKNOWN:
+        return new if state == old else state
+    if result is False:
+        return state if state != old else ILLEGAL
+    return new if state == old else ILLEGAL
+
+
+def _is_pair(value: Value) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2
+
+
+class Mutex(Model):
+    """`acquire` is legal when the lock is free, `release` when it is held. It knows no owner.
+
+    An `acquire` that answers False found the lock held, a `release` that answers False found it free; both did nothing.
+    """
+
+    initial = False
+
+    def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
+        if f not in ("acquire", "release"):
+            raise Misused(f"a mutex knows acquire and release, not {f}")
+        possible = state is (f == "release")
+        if result is False:
+            return ILLEGAL if possible else state
+        return not state if possible else ILLEGAL
+
+    def observes(self, f: str, argument: Value, result: Value) -> bool:
+        return result is False
+
+
+class KeyValue(Model):
+    """A map: `get`, `put v`, `append v`, `delete`, `cas [old, new]`, each about one key; keys are checked one by one.
+
+    The key is the event's `key`, or else the first element of its value (`put ["k", "v"]`, Jepsen's way). `initial`
+    is the value of a key that nobody wrote: None, or "" where `append` and `get` speak of text from the start. A
+    deleted key has it again. `append` joins text, bytes, or lists. `read` and `write` are other names of `get` and
+    `put`. A `cas` that answers False compared and did nothing.
+    """
+
+    def __init__(self, initial: Value = None) -> None:
+        self.initial = frozen(initial)
+
+    def partition(self, operation: Operation) -> Hashable:
+        return frozen(operation.key)  # type: ignore[no-any-return]  # frozen values are hashable
+
+    def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
+        if f == "get" or f == "read":
+            return state if result == state or result is UNKNOWN else ILLEGAL
+        if f == "put" or f == "write":
+            return argument
+        if f == "append":
+            return argument if state is None else _joined(state, argument)
+        if f == "delete":
+            return self.initial
+        if f == "cas":
+            old, new = argument
+            return _compared(state, old, new, result)
+        raise Misused(f"a key-value store knows get, put, append, delete and cas, not {f}")
+
+    def observes(self, f: str, argument: Value, result: Value) -> bool:
+        return f in ("get", "read") or (f == "cas" and result is False)
+
+    def overwrites(self, f: str, argument: Value, result: Value) -> bool:
+        return f in ("put", "write", "delete")
+
+    def arranged(self, operation: Operation) -> Operation:
+        if operation.key is None:
+            operation = _keyed(operation)
+        if operation.f == "cas" and not _is_pair(operation.argument):
+            raise Misused(f"cas takes [old, new], not {operation.argument!r}")
+        return operation
+
+
+def _joined(state: State, argument: Value) -> State | Illegal:
+    if type(state) is not type(argument) or not isinstance(state, str | bytes | tuple):
+        raise Misused(
+            f"cannot append {argument!r} to {state!r}: append joins two texts, two byte strings or two lists"
+        )
+    return state + argument
+
+
+def _keyed(operation: Operation) -> Operation:
+    """Jepsen's way: the key is the first element of every value, and what remains is the value."""
+    if not isinstance(operation.argument, list | tuple) or not operation.argument:
+        raise Misused(
+            f"a key-value operation needs a key: event field key, or value [key, ...], not {operation}"
+        )
+    key, *rest = operation.argument
+    result = operation.result
+    if isinstance(result, list | tuple) and len(result) == 2 and result[0] == key:
+        result = result[1]
+    return msgspec.structs.replace(operation, key=key, argument=_only(rest), result=result)
+
+
+def _only(rest: list[Value]) -> Value:
+    if not rest:
+        return None
+    return rest[0] if len(rest) == 1 else tuple(rest)
+
+
+class MultiRegister(Model):
+    """Several registers read and written together: `txn [["r", k, v], ["w", k, v], ...]`, all at one moment.
+
+    The completion's value carries what was read. Registers that nobody wrote hold `initial[k]`, else None. Also
+    `read {k: v, ...}` and `write {k: v, ...}`. "read" and "write" serve for "r" and "w".
+    """
+
+    def __init__(self, initial: Mapping[Value, Value] | None = None) -> None:
+        self.initial = tuple(sorted(_pairs(initial or {}), key=_first_repr))
+
+    def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
+        registers = dict(state)
+        for kind, key, value in argument if result is UNKNOWN else result:
+            if kind == "w":
+                registers[key] = value
+            elif result is not UNKNOWN and registers.get(key) != value:
+                return ILLEGAL
+        return tuple(sorted(registers.items(), key=_first_repr))
+
+    def observes(self, f: str, argument: Value, result: Value) -> bool:
+        return all(kind == "r" for kind, _, _ in argument)
+
+    def arranged(self, operation: Operation) -> Operation:
+        result = operation.result
+        if operation.f not in ("txn", "read", "write"):
+            raise Misused(f"a multi-register knows txn, read and write, not {operation.f}")
+        return msgspec.structs.replace(
+            operation,
+            argument=_actions(operation.f, operation.argument),
+            result=result if result is UNKNOWN else _actions(operation.f, result),
+        )
+
+
+_ACTIONS = {"r": "r", "read": "r", "w": "w", "write": "w"}
+
+
+def _pairs(mapping: Mapping[Value, Value]) -> list[tuple[Value, Value]]:
+    return [(frozen(key), frozen(value)) for key, value in mapping.items()]
+
+
+def _first_repr(pair: tuple[Value, Value]) -> str:
+    return repr(pair[0])
+
+
+def _actions(f: str, value: Value) -> tuple[tuple[str, Value, Value], ...]:
+    """What a transaction does, as (r or w, key, value) in order."""
+    if f != "txn" and isinstance(value, Mapping):
+        return tuple((_ACTIONS[f], key, each) for key, each in _pairs(value))
+    if f != "txn" and value is None:
+        return ()
+    found = []
+    for action in value if isinstance(value, list | tuple) else [value]:
+        if (
+            not isinstance(action, list | tuple)
+            or len(action) not in (2, 3)
+            or str(action[0]) not in _ACTIONS
+        ):
+            raise Misused(f"a transaction is a list of [r, key, value] and [w, key, value], not {value!r}")
+        found.append(
+            (_ACTIONS[str(action[0])], frozen(action[1]), frozen(action[2]) if len(action) == 3 else None)
+        )
+    return tuple(found)
+
+
+class Queue(Model):
+    """First in, first out: `enqueue v`; `dequeue` answers the oldest value, or None when there is none.
+
+    A dequeue whose answer was never heard takes the oldest value, if there is one.
+    """
+
+    initial: State = ()
+
+    def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
+        if f == "enqueue":
+            return (*state, argument)
+        if f == "dequeue":
+            if not state:
+                return state if result is None or result is UNKNOWN else ILLEGAL
+            return state[1:] if result == state[0] or result is UNKNOWN else ILLEGAL
+        raise Misused(f"a queue knows enqueue and dequeue, not {f}")
+
+    def observes(self, f: str, argument: Value, result: Value) -> bool:
+        return f == "dequeue" and result is None
+
+
+class Counter(Model):
+    """`add n` (and `increment`, `decrement`, by n or 1) answers anything; `read` answers the sum."""
+
+    def __init__(self, initial: int = 0) -> None:
+        self.initial = initial or 0
+
+    def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
+        if f == "read":
+            return state if result == state or result is UNKNOWN else ILLEGAL
+        if f not in ("add", "increment", "decrement"):
+            raise Misused(f"a counter knows add, increment, decrement and read, not {f}")
+        amount = 1 if argument is None else argument
+        return state - amount if f == "decrement" else state + amount
+
+    def observes(self, f: str, argument: Value, result: Value) -> bool:
+        return f == "read" or argument == 0
+
+
+class GrowSet(Model):
+    """`add v`, `remove v`, and `read` that answers all members in any order."""
+
+    initial: State = frozenset()
+
+    def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
+        if f == "read":
+            return state if result is UNKNOWN or result == state else ILLEGAL
+        if f == "add":
+            return state | {argument}
+        if f == "remove":
+            return state - {argument}
+        raise Misused(f"a set knows add, remove and read, not {f}")
+
+    def observes(self, f: str, argument: Value, result: Value) -> bool:
+        return f == "read"
+
+    def arranged(self, operation: Operation) -> Operation:
+        result = operation.result
+        if operation.f != "read" or result is UNKNOWN:
+            return operation
+        if result is not None and not isinstance(result, list | tuple | set | frozenset):
+            raise Misused(f"a read of a set answers its members, not {result!r}")
+        members = frozenset(frozen(each) for each in result or ())
+        return msgspec.structs.replace(operation, result=members)
+
+
+MODELS: Mapping[str, Callable[..., Model]] = {
+    "register": Register,
+    "cas-register": CasRegister,
+    "mutex": Mutex,
+    "kv": KeyValue,
+    "multi-register": MultiRegister,
+    "queue": Queue,
+    "counter": Counter,
+    "set": GrowSet,
+}
+"""The models by their names on the command line. All but mutex, queue and set take `initial`."""

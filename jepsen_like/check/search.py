@@ -1,0 +1,253 @@
+"""The search for an order of operations: Wing and Gong's, with Lowe's memory and a rule for unanswered operations.
+
+Sources: Wing and Gong, "Testing and verifying concurrent objects" (1993); Lowe, "Testing for linearizability" (2017),
+whose just-in-time variant this is; Horn and Kroening, "Faster linearizability checking via P-compositionality" (2015).
+
+The search walks over the returns in their order. A *position* is (k, placed, used, state): the first k operations to
+return have taken effect, and so have `placed`, which are under way at the k-th return, and `used`, which never
+return. From there one more operation that is under way takes effect. The history is linearizable if and only if the
+search gets past the last return. Why what it leaves out cannot matter:
+
+- *Observers first.* An operation that with its result changes no state (a read, a failed comparison) takes effect as
+  soon as it is legal. In any order where it takes effect later, it can be moved to here: it changes nothing.
+- *Memory.* Equal (k, placed, state) have equal futures, and more in `used` only means fewer choices. So a position is
+  dropped if one was seen with the same (k, placed, state) and a subset of its `used`.
+- *Twins.* Of unanswered operations with equal f and argument the one invoked first goes first. In an order where a
+  later twin goes first they can change places: the earlier was under way all the more.
+- *Unanswered only where needed.* Take an order with the fewest unanswered operations. In it each of them changes
+  the state, and the next operation is one that would be illegal, or lead elsewhere, without it: else it could be left
+  out. In particular the next one does not overwrite. For the same reason none is placed last, after all returns.
+- *Unanswered observers* were removed before: they restrict nobody and change nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from jepsen_like.check.history import UNKNOWN, EventType, Operation
+from jepsen_like.check.model import ILLEGAL, Illegal, Model, State, frozen
+
+_NOTHING: Final = Illegal.ILLEGAL  # no unanswered operation came just before
+
+
+class Scene:
+    """The operations of one object, laid out for the search: who is under way at each return.
+
+    - `returns` are the answered operations in the order of their returns; `unanswered` stand in order of invocation.
+    - `movers[k]` and `observers[k]` are ranks in `returns`, under way when `returns[k]` returns, in rank order;
+      `arrivals[k]` are those of `observers[k]` that were not yet under way at the return before.
+    - `bits[rank]` is the operation's bit while it is under way; bits are used again, so they stay few.
+    - `waiting[k]` is how many of `unanswered` were invoked before `returns[k]` returns.
+    - `twins[i]` is the unanswered operation, equal to the i-th, that was invoked last before it, else -1.
+    """
+
+    def __init__(self, model: Model, operations: Sequence[Operation]) -> None:
+        self.model = model
+        frozen_operations = [_frozen(operation) for operation in operations]
+        self.returns = sorted(
+            (each for each in frozen_operations if each.outcome is EventType.OK),
+            key=lambda each: each.returned or 0,
+        )
+        self.unanswered = [
+            each
+            for each in frozen_operations
+            if each.outcome is EventType.INFO and not model.observes(each.f, each.argument, UNKNOWN)
+        ]
+        self.unanswered.sort(key=lambda each: each.invoked)
+        self.twins = _twins(self.unanswered)
+        self.blind = [model.overwrites(each.f, each.argument, each.result) for each in self.returns]
+        self.blind_unanswered = [model.overwrites(each.f, each.argument, UNKNOWN) for each in self.unanswered]
+        self.bits = [0] * len(self.returns)
+        self.movers: list[tuple[int, ...]] = []
+        self.observers: list[tuple[int, ...]] = []
+        self.arrivals: list[tuple[int, ...]] = []
+        self.waiting: list[int] = []
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """One walk over invocations and returns. Invocations come in their own order, returns in theirs."""
+        asked = sorted(range(len(self.returns)), key=lambda rank: self.returns[rank].invoked)
+        observes = [self.model.observes(each.f, each.argument, each.result) for each in self.returns]
+        movers: list[int] = []
+        observers: list[int] = []
+        free: list[int] = []
+        following = waiting = 0
+        for rank, operation in enumerate(self.returns):
+            assert operation.returned is not None, f"an answered operation returned nowhere: {operation}"
+            arrivals = []
+            while following < len(asked) and self.returns[asked[following]].invoked < operation.returned:
+                newcomer = asked[following]
+                following += 1
+                self.bits[newcomer] = free.pop() if free else 1 << (len(movers) + len(observers))
+                (observers if observes[newcomer] else movers).append(newcomer)
+                if observes[newcomer]:
+                    arrivals.append(newcomer)
+            while waiting < len(self.unanswered) and self.unanswered[waiting].invoked < operation.returned:
+                waiting += 1
+            self.movers.append(tuple(sorted(movers)))
+            self.observers.append(tuple(sorted(observers)))
+            self.arrivals.append(tuple(sorted(arrivals)))
+            self.waiting.append(waiting)
+            (observers if observes[rank] else movers).remove(rank)
+            free.append(self.bits[rank])
+
+
+def _frozen(operation: Operation) -> Operation:
+    return Operation(
+        operation.process,
+        operation.f,
+        operation.key,
+        frozen(operation.argument),
+        frozen(operation.result),
+        operation.outcome,
+        operation.invoked,
+        operation.returned,
+    )
+
+
+def _twins(unanswered: Sequence[Operation]) -> list[int]:
+    latest: dict[tuple[str, Any], int] = {}
+    twins = []
+    for place, operation in enumerate(unanswered):
+        twins.append(latest.get((operation.f, operation.argument), -1))
+        latest[(operation.f, operation.argument)] = place
+    return twins
+
+
+class _Position:
+    """Where the search stands, and the ways on from there that it has not tried yet."""
+
+    __slots__ = ("before", "k", "placed", "state", "taken", "used", "ways")
+
+    def __init__(self, k: int, placed: int, used: int, state: State, taken: tuple[Operation, ...]) -> None:
+        self.k = k
+        self.placed = placed
+        self.used = used
+        self.state = state
+        self.taken = taken  # what took effect on the way from the position before
+        self.before: State | Illegal = _NOTHING
+        self.ways: Iterator[_Position] = iter(())
+
+
+class Search:
+    """A search that can be advanced in slices. `steps` counts the transitions tried: equal for equal histories.
+
+    - `found` is None while the search goes on, then whether an order exists.
+    - `deepest` is the most returns that any order got past.
+    """
+
+    def __init__(self, scene: Scene, *, stop_at: int | None = None) -> None:
+        """`stop_at` makes a search that goes no deeper and remembers the orders that got there in `stopped`."""
+        self.scene = scene
+        self.steps = 0
+        self.found: bool | None = None
+        self.deepest = 0
+        self.stopped: list[tuple[list[Operation], State]] = []
+        self._stop_at = stop_at
+        self._seen: dict[tuple[int, int, State], list[int]] = {}
+        self._path: list[_Position] = []
+        self._visit(self._settled(_Position(0, 0, 0, scene.model.initial, ()), changed=True))
+
+    def order(self) -> list[Operation]:
+        """The operations in the order in which they took effect, up to where the search stands."""
+        return [operation for position in self._path for operation in position.taken]
+
+    def advance(self, steps: int) -> bool | None:
+        """Try about `steps` transitions more; the answer is that of `found`."""
+        limit = self.steps + steps
+        path = self._path
+        while self.found is None and self.steps < limit:
+            following = next(path[-1].ways, None)
+            if following is not None:
+                self._visit(following)
+            elif len(path) == 1:
+                self.found = False
+            else:
+                path.pop()
+        return self.found
+
+    def _visit(self, position: _Position) -> None:
+        """Go on from `position`, unless a position that could do as much was seen."""
+        key = (position.k, position.placed, position.state)
+        used = position.used
+        seen = self._seen.get(key)
+        if seen is None:
+            self._seen[key] = [used]
+        elif any(less & used == less for less in seen):
+            return
+        else:
+            seen[:] = [more for more in seen if more & used != used]
+            seen.append(used)
+        self._path.append(position)
+        if position.k > self.deepest:
+            self.deepest = position.k
+        if position.k == self._stop_at:
+            self.stopped.append((self.order(), position.state))
+        elif position.k == len(self.scene.returns):
+            self.found = True
+        else:
+            position.ways = self._ways(position)
+
+    def _ways(self, position: _Position) -> Iterator[_Position]:
+        """The positions one operation further: answered operations first, the next to return foremost."""
+        scene, step = self.scene, self.scene.model.step
+        k, placed, used, state = position.k, position.placed, position.used, position.state
+        before = position.before
+        for rank in scene.movers[k]:
+            if placed & scene.bits[rank] or (before is not _NOTHING and scene.blind[rank]):
+                continue
+            operation = scene.returns[rank]
+            self.steps += 1
+            after = step(state, operation.f, operation.argument, operation.result)
+            if after is ILLEGAL or (before is not _NOTHING and after == self._without(before, operation)):
+                continue
+            way = _Position(k, placed | scene.bits[rank], used, after, (operation,))
+            yield self._settled(way, changed=after != state)
+        for place in range(scene.waiting[k]):
+            twin = scene.twins[place]
+            if used >> place & 1 or (twin >= 0 and not used >> twin & 1):
+                continue
+            if before is not _NOTHING and scene.blind_unanswered[place]:
+                continue
+            operation = scene.unanswered[place]
+            self.steps += 1
+            after = step(state, operation.f, operation.argument, UNKNOWN)
+            if after is ILLEGAL or after == state:
+                continue
+            if before is not _NOTHING and after == self._without(before, operation):
+                continue
+            way = _Position(k, placed, used | 1 << place, after, (operation,))
+            self._settled(way, changed=True)
+            if len(way.taken) == 1:
+                way.before = state  # nobody has needed it yet
+            yield way
+
+    def _without(self, before: State, operation: Operation) -> State | Illegal:
+        """Where `operation` would lead had the unanswered operation before it not taken effect."""
+        self.steps += 1
+        return self.scene.model.step(before, operation.f, operation.argument, operation.result)
+
+    def _settled(self, position: _Position, *, changed: bool) -> _Position:
+        """Let every observer take effect that now can, and pass the returns of what has taken effect."""
+        scene, step = self.scene, self.scene.model.step
+        k, placed, state = position.k, position.placed, position.state
+        observed: list[Operation] = []
+        returns, bits = scene.returns, scene.bits
+        looking: Sequence[int] = scene.observers[k] if changed and k < len(returns) else ()
+        while True:
+            for rank in looking:
+                if placed & bits[rank]:
+                    continue
+                operation = returns[rank]
+                self.steps += 1
+                if step(state, operation.f, operation.argument, operation.result) is not ILLEGAL:
+                    placed |= bits[rank]
+                    observed.append(operation)
+            if k == len(returns) or not placed & bits[k]:
+                break
+            placed &= ~bits[k]
+            k += 1
+            looking = scene.arrivals[k] if k < len(returns) else ()
+        position.k, position.placed = k, placed
+        if observed:
+            position.taken = (*position.taken, *observed)
+        return position
