@@ -180,10 +180,11 @@ class MultiRegister(Model):
 
     def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
         registers = dict(state)
-        for kind, key, value in argument if result is UNKNOWN else result:
+        read = [None] * len(argument) if result is UNKNOWN else [value for _, _, value in result]
+        for (kind, key, value), seen in zip(argument, read, strict=True):
             if kind == "w":
                 registers[key] = value
-            elif result is not UNKNOWN and registers.get(key) != value:
+            elif result is not UNKNOWN and registers.get(key) != seen:
                 return ILLEGAL
         return tuple(sorted(registers.items(), key=_first_repr))
 
@@ -191,14 +192,17 @@ class MultiRegister(Model):
         return all(kind == "r" for kind, _, _ in argument)
 
     def arranged(self, operation: Operation) -> Operation:
-        result = operation.result
         if operation.f not in ("txn", "read", "write"):
             raise Misused(f"a multi-register knows txn, read and write, not {operation.f}")
-        return msgspec.structs.replace(
-            operation,
-            argument=_actions(operation.f, operation.argument),
-            result=result if result is UNKNOWN else _actions(operation.f, result),
-        )
+        argument = _actions(operation.f, operation.argument)
+        if operation.result is UNKNOWN:
+            return msgspec.structs.replace(operation, argument=argument)
+        result = argument if operation.f == "write" else _actions(operation.f, operation.result)
+        if operation.f == "read":
+            argument = result
+        if [each[:2] for each in argument] != [each[:2] for each in result]:
+            raise Misused(f"a transaction answers with the actions it was asked for, not {operation}")
+        return msgspec.structs.replace(operation, argument=argument, result=result)
 
 
 _ACTIONS = {"r": "r", "read": "r", "w": "w", "write": "w"}

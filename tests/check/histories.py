@@ -97,8 +97,8 @@ class _Recorder:
         return result
 
 
-def falsified(random: Random, history: History, values: list[Any]) -> History:
-    """The history with one random lie: another answer, another argument, a lost event, or two events swapped."""
+def falsified(random: Random, history: History, lie: Callable[[Random, Any], Any]) -> History:
+    """The history with one random lie: `lie` in place of a true answer, an answer taken back, two events swapped."""
     events = list(history.events)
     at = random.randrange(len(events))
     event = events[at]
@@ -110,7 +110,9 @@ def falsified(random: Random, history: History, values: list[Any]) -> History:
             if results:
                 at = random.choice(results)
                 event = events[at]
-                events[at] = Event(event.type, event.process, event.f, random.choice(values), key=event.key)
+                events[at] = Event(
+                    event.type, event.process, event.f, lie(random, event.value), key=event.key
+                )
         case 1:
             other = min(at + random.randrange(1, 4), len(events) - 1)
             if events[at].process != events[other].process:
