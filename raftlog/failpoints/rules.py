@@ -114,7 +114,7 @@ def _rule(text: str) -> Rule:
         _action(found),
         int(first or 1),
         _times(times, 1 if first else None),
-        float(chance) / 100 if chance else 1.0,
+        round(float(chance) / 100, 12) if chance else 1.0,
     )
 
 

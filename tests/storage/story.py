@@ -17,6 +17,7 @@ from raftlog.core.durable import HardState
 from raftlog.core.entry import Entry, EntryKind, seal
 from raftlog.core.ids import ClusterId, EntryId, GroupId, Micros, NodeId
 from raftlog.core.membership import Member, Membership, encode_membership
+from raftlog.failpoints import INERT, Failpoints
 from raftlog.storage import DiskError, DiskFull, GroupWrite, Identity, Wal, load_or_create
 from raftlog.testing.disk import SimDisk
 from raftlog.testing.platter import Event, Platter
@@ -130,11 +131,18 @@ class Story:
     """One node's life on one disk."""
 
     def __init__(
-        self, seed: int, *, groups: int = 1, segment_size: int = SEGMENT, disk: SimDisk | None = None
+        self,
+        seed: int,
+        *,
+        groups: int = 1,
+        segment_size: int = SEGMENT,
+        disk: SimDisk | None = None,
+        failpoints: Failpoints = INERT,
     ) -> None:
         self.random = Random(seed)
         self.clock = Entropy(Random(seed + 1))
         self.disk = disk or SimDisk(self.random)
+        self.failpoints = failpoints
         self.groups = {GroupId(n): membership(1, 2, 3) for n in range(groups)}
         self.segment_size = segment_size
         self.acts: list[Act] = []
@@ -148,6 +156,16 @@ class Story:
         assert self._wal is not None, "the log is not open"
         return self._wal
 
+    @property
+    def allowed(self) -> tuple[Account, ...]:
+        """What may be found if the power failed now."""
+        return self._notes[-1].allowed
+
+    @property
+    def opened(self) -> bool:
+        """Whether there is an open log."""
+        return self._wal is not None
+
     def done(self) -> list[Act]:
         """All that happened."""
         self._end_act()
@@ -157,7 +175,7 @@ class Story:
 
     async def create(self) -> Identity:
         """Make or load the identity."""
-        identity = await load_or_create(self.disk, self.clock)
+        identity = await load_or_create(self.disk, self.clock, failpoints=self.failpoints)
         if self.account.node is None:
             self._settle(Account(identity.node, self.account.initialised, self.account.logs))
         return identity
@@ -174,6 +192,7 @@ class Story:
                 groups=self.groups,
                 segment_size=self.segment_size,
                 entropy=self.clock.entropy,
+                failpoints=self.failpoints,
             ),
             Account(identity.node, True, logs),
         )
@@ -182,11 +201,15 @@ class Story:
         """Recover the log and let the segment ahead be made."""
         identity = await self.create()
         self._wal = await Wal.open(
-            self.disk, identity=identity, segment_size=self.segment_size, entropy=self.clock.entropy
+            self.disk,
+            identity=identity,
+            segment_size=self.segment_size,
+            entropy=self.clock.entropy,
+            failpoints=self.failpoints,
         )
         await self._wal.make_room()
         found = await read_all(self._wal)
-        allowed = [account.logs for account in self._notes[-1].allowed]
+        allowed = [account.logs for account in self.allowed]
         assert found in allowed, f"opened {found}, promised one of {allowed}"
         self._settle(Account(identity.node, True, found))
         return self._wal
@@ -227,7 +250,9 @@ class Story:
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
-        assert task.cancelled(), "the append did not wait for its sync"
+        if not task.cancelled():
+            task.result()  # what it died of is the caller's
+            raise AssertionError("the append did not wait for its sync")
 
     async def mark(self) -> None:
         """An idle mark."""
@@ -252,7 +277,7 @@ class Story:
 
     async def power_failure(self, platter: Platter | None = None) -> None:
         """Unsynced things are lost by chance, or as given. Then the node starts again."""
-        allowed = self._notes[-1].allowed
+        allowed = self.allowed
         self._end_act()
         after = self.disk.after_crash()
         self.disk = after if platter is None else SimDisk(self.random, platter=platter)
