@@ -1,0 +1,5 @@
+"""`python -m jepsen_like`."""
+
+from jepsen_like.cli import main
+
+main()

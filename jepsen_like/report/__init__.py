@@ -1,0 +1,1 @@
+"""What people see of runs: summaries, traces as text, timelines as HTML."""

@@ -1,0 +1,1 @@
+"""Subcommands over the simulator: campaigns, replays, shrinking, ledgers."""
