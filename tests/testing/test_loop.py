@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raftlog.testing.loop import SimDeadlock, SimLeak, SimLoop, run
+from raftlog.testing.sealed import outside
 
 
 def sim_loop() -> SimLoop:
@@ -179,8 +180,9 @@ def test_other_threads_may_not_call_in() -> None:
                 caught.append(error)
 
         other = threading.Thread(target=call_in)
-        other.start()
-        other.join()
+        with outside():
+            other.start()
+            other.join()
         return caught
 
     assert "another thread" in str(run(main())[0])
