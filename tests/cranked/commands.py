@@ -2,7 +2,7 @@
 
 from jepsen_like.sim.core.cluster import GROUP, Cluster
 from jepsen_like.sim.core.network import Selector
-from jepsen_like.sim.core.store import Image
+from jepsen_like.sim.image import Image
 from jepsen_like.sim.notation import (
     KINDS,
     entry,

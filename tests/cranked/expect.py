@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from jepsen_like.sim.core.cluster import Cluster, Outcome
-from jepsen_like.sim.core.store import Image
+from jepsen_like.sim.image import Image
 from jepsen_like.sim.notation import KINDS, entry_text, membership_text, node, node_text, position, span_text
 from raftlog.core.durable import HardState
 from raftlog.core.ids import EntryId, NodeId, RequestId

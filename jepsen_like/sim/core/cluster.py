@@ -8,7 +8,8 @@ from random import Random
 import xxhash
 
 from jepsen_like.sim.core.network import Network
-from jepsen_like.sim.core.store import Image, Store, Write
+from jepsen_like.sim.core.store import Store
+from jepsen_like.sim.image import Image, Write
 from jepsen_like.sim.invariants import Checker
 from jepsen_like.sim.notation import entry_text, hard_text, message_text, node_text
 from raftlog.core.durable import HardState, SnapshotMeta, fresh
@@ -116,7 +117,7 @@ class Cluster:
             node: Server(node, Store(Image(SnapshotMeta(NOTHING, MembershipAt(0, membership)), HardState())))
             for node in membership.ids
         }
-        self.checker = Checker(self.servers)
+        self.checker = Checker()
         self.outcomes: dict[RequestId, Outcome] = {}
         self.events: list[tuple[NodeId, Event]] = []
         for node in self.servers:
@@ -151,8 +152,8 @@ class Cluster:
             now=started,
         )
         server.machine = Machine(recovered.base.last.index, server.store.durable.digest)
-        self.checker.started(node)
-        self._observe(server, server.core)
+        self.checker.started(node, server.core, server.store)
+        self._observe(server)
 
     def crash(self, node: NodeId, *, keeping: int = 0) -> None:
         """Stop a node at once; of its unsynced writes the first `keeping` survive."""
@@ -160,8 +161,7 @@ class Cluster:
         assert server.core is not None, f"{node_text(node)} is down already"
         server.core = None
         server.store.crash(keeping)
-        self.checker.synced(node)
-        self.checker.crashed()
+        self.checker.crashed(node)
         server.unapplied.clear()
         server.loads.clear()
         server.released.clear()
@@ -311,7 +311,7 @@ class Cluster:
         """Do what a node asks for until it asks for nothing more."""
         server = self.servers[node]
         core = self.core(node)
-        self._observe(server, core)
+        self._observe(server)
         for _ in range(10_000):
             if core.has_ready:
                 self._perform(server, core.ready())
@@ -323,18 +323,17 @@ class Cluster:
                 self._answer_load(server, server.loads.popleft(), None)
             else:
                 break
-            self._observe(server, core)
+            self._observe(server)
         else:
             raise AssertionError(f"{node_text(node)} never stops asking")
-        self.checker.settled(node, core.status())
+        self.checker.settled(node)
 
     def _perform(self, server: Server, ready: Ready) -> None:
         for event in ready.events:
             self._event(server, event)
         write = Write(ready.hard_state, ready.entries, ready.messages_after_sync)
-        term = self.core(server.id).status().term
         for message in ready.messages + ready.messages_after_sync:
-            self.checker.made(message, term)
+            self.checker.made(message)
         if write.bears:
             self.checker.wrote(server.id, write)
         self._send(ready.messages)
@@ -424,12 +423,12 @@ class Cluster:
 
     # -- watching
 
-    def _observe(self, server: Server, core: Raft) -> None:
+    def _observe(self, server: Server) -> None:
         before = self.checker.committed(server.id)
-        status = core.status()
-        self.checker.observe(server.id, status)
-        if self.say is not None and status.committed > before:
-            self.say("commit", f"{node_text(server.id)} committed {status.committed}")
+        self.checker.observe(server.id)
+        after = self.checker.committed(server.id)
+        if self.say is not None and after > before:
+            self.say("commit", f"{node_text(server.id)} committed {after}")
 
     def _tell(self, topic: str, message: Message, end: str) -> None:
         if self.say is not None:

@@ -1,0 +1,475 @@
+"""Checks I1 to I12, I14 and I15 after every step of a run, by looking at what that step has changed."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from jepsen_like.sim.image import Image, Write
+from jepsen_like.sim.invariants.view import View
+from jepsen_like.sim.verdict import Violation
+from raftlog.core.durable import HardState
+from raftlog.core.entry import Entry
+from raftlog.core.ids import EntryId, Index, NodeId, RequestId, Term
+from raftlog.core.log import Log
+from raftlog.core.membership import Membership, MembershipAt
+from raftlog.core.message import AppendAccepted, Message, VoteRequest, VoteResponse
+from raftlog.core.progress import Progress
+from raftlog.core.quorum import Quorum
+from raftlog.core.raft import Raft
+from raftlog.core.roles.role import Role
+
+
+class Disk(Protocol):
+    """What a checker may see of a node's disk: what would survive a crash now, and what a read would find."""
+
+    durable: Image
+    written: Image
+
+
+class _Seen:
+    """One incarnation of a node, and what was last seen of it."""
+
+    __slots__ = (
+        "applied",
+        "committed",
+        "disk",
+        "durable",
+        "last",
+        "match",
+        "membership",
+        "progress",
+        "quorum",
+        "role",
+        "state",
+        "term",
+        "view",
+        "vote",
+    )
+
+    def __init__(self, view: View, disk: Disk) -> None:
+        self.view = view
+        self.state = view.state
+        self.disk = disk
+        self.term: Term = 0
+        self.vote: NodeId | None = None
+        self.committed: Index = 0
+        self.applied: Index = 0
+        self.durable: Index = 0
+        self.last: EntryId | None = None
+        self.role: Role | None = None
+        self.progress: dict[NodeId, Progress] | None = None
+        """While it leads."""
+        self.match: dict[NodeId, Index] = {}
+        self.membership: MembershipAt = view.membership
+        self.quorum: Quorum = self.membership.membership.quorum
+
+
+class Checker:
+    """Watches a whole run, restarts included, and raises `Violation` at the first step that breaks an invariant.
+
+    It is told of each step: `started`, `wrote`, `synced`, `crashed`, `made`, `sent`, `asked`, `answered`, `applied`,
+    `took_effect`; `observe` after every input of a core and `settled` once it has handed over everything. It trusts
+    nothing that a core says of itself: what is durable and what was written it reads from the disks.
+
+    Invariants: `decided` only grows; of every entry ever made one object and its predecessor's term are known.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[NodeId, _Seen] = {}
+        self._disks: dict[NodeId, Disk] = {}
+        self._leaders: dict[Term, NodeId] = {}
+        self._votes: dict[tuple[NodeId, Term], NodeId] = {}
+        self._hard: dict[NodeId, HardState] = {}
+        self._entries: dict[tuple[Term, Index], tuple[Entry, Term]] = {}
+        """Every entry ever made, and the term of the one before it."""
+        self.decided: list[tuple[EntryId, Term]] = []
+        """The committed log as it became known, and in which term each entry was first seen committed."""
+        self._decided_under: Quorum | None = None
+        self._digests: dict[Index, int] = {0: 0}
+        self._floors: dict[RequestId, Index] = {}
+        self._effects: dict[tuple[int, int], Index] = {}
+        self._promises: dict[type[Message], Callable[[Message, HardState, Disk], None]] = {
+            VoteRequest: self._asks,
+            VoteResponse: self._votes_for,
+            AppendAccepted: self._acknowledges,
+        }
+
+    @property
+    def highest_term(self) -> Term:
+        """The highest term that had a leader; 0 when none had."""
+        return max(self._leaders, default=0)
+
+    @property
+    def leaderships(self) -> int:
+        """How many terms had a leader."""
+        return len(self._leaders)
+
+    def committed(self, node: NodeId) -> Index:
+        """What this incarnation of a node was last seen to have committed."""
+        return self._seen[node].committed
+
+    def entry(self, index: Index) -> Entry | None:
+        """The decided entry at `index`; None when nothing is decided there."""
+        if not 0 < index <= len(self.decided):
+            return None
+        position = self.decided[index - 1][0]
+        return self._entries[position.term, position.index][0]
+
+    def effect(self, client: int, sequence: int) -> Index | None:
+        """Where a client's command took effect; None when no state machine has applied it."""
+        return self._effects.get((client, sequence))
+
+    # -- told by the cluster
+
+    def prepared(self, node: NodeId, image: Image, history: Sequence[Entry]) -> None:
+        """A node is about to start its life with this disk; `history` is its whole log, the compacted part included."""
+        self._learn(history, 0)
+        self._hard[node] = image.hard_state
+        for entry in history[len(self.decided) : max(image.base.last.index, image.hard_state.commit)]:
+            self.decided.append((entry.id, entry.term))
+
+    def known(self, entries: Sequence[Entry], before: Term) -> None:
+        """A story says that these entries exist and were made by rightful leaders."""
+        self._learn(entries, before)
+
+    def started(self, node: NodeId, core: Raft, disk: Disk) -> None:
+        """A new incarnation begins from what is durable."""
+        self._disks[node] = disk
+        self._hard.setdefault(node, HardState())
+        self._seen[node] = _Seen(View(core), disk)
+
+    def wrote(self, node: NodeId, write: Write) -> int:
+        """A node hands a write to its disk: checked before it is performed. Returns how many entries it replaces."""
+        disk = self._disks[node]
+        if write.hard_state is not None:
+            hint, durable = write.hard_state.commit, disk.durable.last
+            if hint > durable.index:
+                raise _broken("I8", node, f"writes the commit hint {hint}, durable is {durable}")
+        if not write.entries:
+            return 0
+        first = write.entries[0].index
+        image = disk.written
+        last = image.last
+        if first > last.index + 1:
+            raise _broken("I3", node, f"writes {first} after {last}: a gap")
+        before = image.at(first - 1)
+        for entry in write.entries:
+            if entry.index <= last.index and entry.index <= len(self.decided):
+                self._replaces(node, entry, image)
+            if (entry.term, entry.index) not in self._entries:
+                self._makes(node, entry, before)
+            before = entry
+        self._learn(write.entries, _term_before(image, first))
+        return last.index + 1 - first
+
+    def synced(self, node: NodeId) -> None:
+        """A disk has changed for good."""
+        now, before = self._disks[node].durable.hard_state, self._hard[node]
+        if now is before:
+            return
+        if now.term < before.term:
+            raise _broken("I2", node, f"durable term falls from {before.term} to {now.term}")
+        if now.term == before.term and before.vote not in (None, now.vote):
+            raise _broken(
+                "I2", node, f"durable vote of term {now.term} changes from {before.vote} to {now.vote}"
+            )
+        self._hard[node] = now
+
+    def crashed(self, node: NodeId) -> None:
+        """Unsynced writes of a node are lost: what was decided must still be on a quorum's disks (I7)."""
+        self.synced(node)
+        if self._decided_under is not None:
+            self._held_by_quorum(self.decided[-1][0], self._decided_under, None)
+
+    def made(self, message: Message) -> None:
+        """A node has made a message (E22)."""
+        term = self._seen[message.sender].state.term
+        if message.term != term:
+            raise _broken("E22", message.sender, f"is in term {term} and says {message}")
+
+    def sent(self, message: Message) -> None:
+        """A message leaves a node (I11, I2)."""
+        disk = self._disks[message.sender]
+        hard = disk.durable.hard_state
+        if hard.term < message.term:
+            raise _broken("I11", message.sender, f"speaks in term {message.term}, durable is {hard}")
+        promise = self._promises.get(type(message))
+        if promise is not None:
+            promise(message, hard, disk)
+
+    def asked(self, read: RequestId) -> None:
+        """A linearizable read begins: it must see everything decided by now (I14)."""
+        self._floors[read] = len(self.decided)
+
+    def answered(self, node: NodeId, read: RequestId, index: Index) -> None:
+        """A read was released at `index`."""
+        floor = self._floors[read]
+        if index < floor:
+            raise _broken("I14", node, f"read {read} is released at {index}, {floor} was decided before it")
+
+    def applied(self, node: NodeId, index: Index, digest: int) -> None:
+        """A state machine has applied `index` (I5)."""
+        known = self._digests.setdefault(index, digest)
+        if known != digest:
+            raise _broken("I5", node, f"its digest at {index} is {digest:x}, another's is {known:x}")
+
+    def took_effect(self, node: NodeId, client: int, sequence: int, index: Index) -> None:
+        """A state machine has executed a client's command, not filtered it as a repetition (I15)."""
+        known = self._effects.setdefault((client, sequence), index)
+        if known != index:
+            raise _broken(
+                "I15", node, f"command {sequence} of c{client} takes effect at {index}, and did at {known}"
+            )
+
+    def observe(self, node: NodeId) -> None:
+        """A node has taken an input."""
+        seen = self._seen[node]
+        state = seen.state
+        if state.term != seen.term or state.vote != seen.vote:
+            self._terms(node, seen)
+        log = state.log
+        if (
+            log.last is not seen.last
+            or log.durable != seen.durable
+            or state.committed != seen.committed
+            or state.applied != seen.applied
+        ):
+            self._moved(node, seen)
+        role = seen.view.role
+        if role is not seen.role:
+            self._takes_role(node, seen, role)
+        if seen.progress is not None:
+            self._counts(node, seen, seen.progress)
+
+    def settled(self, node: NodeId) -> None:
+        """A node has handed over everything: its disk's written image must be its log (I3, I12)."""
+        seen = self._seen[node]
+        last, written = seen.state.log.last, seen.disk.written
+        entries = written.entries
+        if entries:
+            tail = entries[-1]
+            if tail.index != last.index or tail.term != last.term:
+                raise _broken("I3", node, f"ends with {last}, wrote {written.last}")
+        elif written.base.last != last:
+            raise _broken("I3", node, f"ends with {last}, wrote {written.last}")
+        membership = seen.state.memberships[-1]
+        if membership is not seen.membership:
+            self._uses_membership(node, seen, membership, written)
+        elif membership.index != written.membership.index:
+            raise _out_of_force(node, membership, written)
+
+    # -- terms, votes, roles
+
+    def _terms(self, node: NodeId, seen: _Seen) -> None:
+        term, vote = seen.state.term, seen.state.vote
+        if term < seen.term:
+            raise _broken("I2", node, f"term falls from {seen.term} to {term}")
+        if vote is not None:
+            self._voted(node, term, vote)
+        if term != seen.term:
+            seen.role = None  # whoever leads on in another term leads anew
+        seen.term, seen.vote = term, vote
+
+    def _voted(self, node: NodeId, term: Term, candidate: NodeId) -> None:
+        # A vote lost in a crash before its sync may be given anew: only what is durable or has left binds.
+        hard = self._disks[node].durable.hard_state
+        if hard.term == term and hard.vote is not None:
+            given = self._votes.setdefault((node, term), hard.vote)
+            if given != hard.vote:
+                raise _broken("I2", node, f"voted for {given} in term {term}, now for {hard.vote}")
+        given = self._votes.get((node, term), candidate)
+        if given != candidate:
+            raise _broken("I2", node, f"voted for {given} in term {term}, now for {candidate}")
+
+    def _takes_role(self, node: NodeId, seen: _Seen, role: Role) -> None:
+        seen.role, seen.progress = role, seen.view.progress
+        if seen.progress is None:
+            return
+        term = seen.term
+        leader = self._leaders.setdefault(term, node)
+        if leader != node:
+            raise _broken("I1", node, f"leads term {term}, as does {leader}")
+        seen.match = dict.fromkeys(seen.progress, 0)
+        self._complete(node, seen)
+
+    def _complete(self, node: NodeId, seen: _Seen) -> None:
+        """It must hold the last entry decided in an earlier term: by I3 it then holds all before it (I4)."""
+        log = seen.state.log
+        for position, term in reversed(self.decided):
+            if term < seen.term:
+                if position.index > log.base.last.index and log.term_at(position.index) != position.term:
+                    raise _broken("I4", node, f"leads term {seen.term} without the decided {position}")
+                return
+
+    # -- what leaves
+
+    def _asks(self, message: Message, hard: HardState, disk: Disk) -> None:
+        node = message.sender
+        if not (hard.term > message.term or hard.vote == node):
+            raise _broken("I11", node, f"asks for votes of term {message.term}, durable is {hard}")
+        self._voted(node, message.term, node)
+
+    def _votes_for(self, message: Message, hard: HardState, disk: Disk) -> None:
+        assert isinstance(message, VoteResponse), f"not an answer to a request for votes: {message}"
+        if not message.granted:
+            return
+        node = message.sender
+        if not (hard.term > message.term or hard.vote == message.to):
+            raise _broken("I11", node, f"votes for {message.to} in {message.term}, durable is {hard}")
+        self._voted(node, message.term, message.to)
+
+    def _acknowledges(self, message: Message, hard: HardState, disk: Disk) -> None:
+        assert isinstance(message, AppendAccepted), f"not an acknowledgement: {message}"
+        last = disk.durable.last
+        if message.match > last.index:
+            raise _broken("I11", message.sender, f"acknowledges {message.match} of {last}")
+
+    # -- pointers and commits
+
+    def _moved(self, node: NodeId, seen: _Seen) -> None:
+        state = seen.state
+        log = state.log
+        committed, applied, durable, last = state.committed, state.applied, log.durable, log.last.index
+        if committed < seen.committed:
+            raise _broken("I6", node, f"commit falls from {seen.committed} to {committed}")
+        if applied < seen.applied:
+            raise _broken("I8", node, f"applied falls from {seen.applied} to {applied}")
+        snapshot = log.base.last.index
+        if not snapshot <= applied <= min(committed, durable) <= max(committed, durable) <= last:
+            raise _broken(
+                "I8",
+                node,
+                f"out of order: snapshot {snapshot}, applied {applied}, committed {committed},"
+                f" durable {durable}, last {last}",
+            )
+        if durable > snapshot:
+            entry, term = seen.disk.durable.at(durable), log.term_at(durable)
+            if entry is None or entry.term != term:
+                raise _broken(
+                    "I8",
+                    node,
+                    f"believes {durable}@{term} durable, the disk has {seen.disk.durable.last}",
+                )
+        if committed > seen.committed:
+            self._commits(node, seen, max(seen.committed, snapshot), committed)
+        seen.committed, seen.applied, seen.durable, seen.last = committed, applied, durable, log.last
+
+    def _commits(self, node: NodeId, seen: _Seen, start: Index, end: Index) -> None:
+        log, decided = seen.state.log, self.decided
+        known = len(decided)
+        for index in range(start + 1, end + 1):
+            term = log.term_at(index)
+            if index > len(decided):
+                assert term is not None, f"n{node} commits {index}, beyond {log.last}"
+                assert index == len(decided) + 1, f"n{node} commits {index} after {len(decided)}"
+                decided.append((EntryId(term, index), seen.term))
+            elif decided[index - 1][0].term != term:
+                raise _broken("I6", node, f"commits {index}@{term}, but {decided[index - 1][0]} was decided")
+        if len(decided) > known:
+            quorum = self._quorum(seen)
+            self._decided_under = quorum
+            self._held_by_quorum(decided[-1][0], quorum, node)
+
+    def _quorum(self, seen: _Seen) -> Quorum:
+        membership = seen.state.memberships[-1]
+        if membership is not seen.membership:
+            return membership.membership.quorum
+        return seen.quorum
+
+    def _held_by_quorum(self, position: EntryId, quorum: Quorum, node: NodeId | None) -> None:
+        disks = self._disks
+
+        def holds(peer: NodeId) -> bool:
+            return peer in disks and disks[peer].durable.holds(position)
+
+        if not quorum.agrees(holds):
+            held = [peer for peer in sorted(disks) if holds(peer)]
+            raise _broken("I7", node, f"{position} is decided, but durable only on {held}")
+
+    # -- a leader's account of its followers
+
+    def _counts(self, node: NodeId, seen: _Seen, progress: dict[NodeId, Progress]) -> None:
+        for peer, account in progress.items():
+            match = account.match_index
+            if account.next_index <= match:
+                raise _broken("I9", node, f"next {account.next_index} of {peer}, match {match}")
+            before = seen.match.get(peer, 0)
+            if match != before:
+                if match < before:
+                    raise _broken("I9", node, f"match of {peer} falls from {before} to {match}")
+                seen.match[peer] = match
+                if peer in self._disks:
+                    self._really_matches(node, seen, peer, match)
+
+    def _really_matches(self, node: NodeId, seen: _Seen, peer: NodeId, match: Index) -> None:
+        durable, log = self._disks[peer].durable, seen.state.log
+        if durable.hard_state.term <= seen.term and match > log.base.last.index:
+            position = EntryId(_known_term(log, match), match)
+            if not durable.holds(position):
+                raise _broken("I9", node, f"counts {position} of {peer}, who has {durable.last}")
+
+    # -- entries and memberships
+
+    def _replaces(self, node: NodeId, entry: Entry, image: Image) -> None:
+        old = image.at(entry.index)
+        decided, term = self.decided[entry.index - 1]
+        if old is None or old.term != decided.term or entry.term == decided.term:
+            return
+        # A leader of a term before the decision may still replace it where it does not count.
+        if self._seen[node].state.term >= term:
+            raise _broken("I6", node, f"replaces {decided}, decided in term {term}, by {entry.id}")
+
+    def _makes(self, node: NodeId, entry: Entry, before: Entry | None) -> None:
+        maker = self._leaders.get(entry.term)
+        if maker != node:
+            raise _broken("I10", node, f"makes {entry.id}, but term {entry.term} is led by {maker}")
+        if before is not None and entry.log_time < before.log_time:
+            raise _broken(
+                "D8", node, f"makes {entry.id} at {entry.log_time}, before {before.id} at {before.log_time}"
+            )
+
+    def _learn(self, entries: Sequence[Entry], before: Term) -> None:
+        for entry in entries:
+            known = self._entries.get((entry.term, entry.index))
+            if known is None or known[0] is not entry:
+                if not entry.intact():
+                    raise _broken("I3", None, f"{entry.id} is written, and fails its checksum")
+                if known is None:
+                    known = self._entries[entry.term, entry.index] = entry, before
+                elif known[0].checksum != entry.checksum:
+                    raise _broken("I3", None, f"two entries {entry.id}: {known[0]} and {entry}")
+            if known[1] != before:
+                raise _broken("I3", None, f"two entries {entry.id}: one after {known[1]}, one after {before}")
+            before = entry.term
+
+    def _uses_membership(self, node: NodeId, seen: _Seen, used: MembershipAt, written: Image) -> None:
+        newest = written.membership
+        if used.index != newest.index or used.membership != newest.membership:
+            raise _out_of_force(node, used, written)
+        seen.membership, seen.quorum = used, used.membership.quorum
+
+
+def _broken(invariant: str, node: NodeId | None, problem: str) -> Violation:
+    return Violation(invariant, f"n{node} {problem}" if node else problem)
+
+
+def _out_of_force(node: NodeId, used: MembershipAt, written: Image) -> Violation:
+    newest = written.membership
+    return _broken(
+        "I12",
+        node,
+        f"uses the membership of {used.index}, {_who(used.membership)}; the newest in its log is that of"
+        f" {newest.index}, {_who(newest.membership)}",
+    )
+
+
+def _who(membership: Membership) -> str:
+    return f"voters {membership.voters} outgoing {membership.outgoing} learners {membership.learners}"
+
+
+def _known_term(log: Log, index: Index) -> Term:
+    return log.term_at(index) or 0
+
+
+def _term_before(image: Image, index: Index) -> Term:
+    entry = image.at(index - 1)
+    return entry.term if entry is not None else image.base.last.term
