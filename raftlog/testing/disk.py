@@ -39,6 +39,7 @@ class SimDisk:
         platter: Platter | None = None,
         latency: Latency = lambda operation, size: 0.0,
         capacity: int | None = None,
+        observer: Callable[[Event], None] | None = None,
     ) -> None:
         """An empty disk, or one that holds what a crash left.
 
@@ -47,6 +48,7 @@ class SimDisk:
             platter: the contents.
             latency: how long operations take.
             capacity: bytes of all files together beyond which `allocate` refuses.
+            observer: told of everything that happens to the disk, in place of `trace`, which then stays empty.
         """
         self.platter = platter or Platter()
         self.trace: list[Event] = []
@@ -57,6 +59,7 @@ class SimDisk:
         """Files whose syncs return and do nothing. For tests that must fail."""
         self._random = random
         self._latency = latency
+        self._observer = observer
         self._order = asyncio.Lock()
         self._held: dict[Operation, asyncio.Event] = {}
         self._failing: dict[Operation, list[str]] = {}
@@ -92,13 +95,21 @@ class SimDisk:
     def after_crash(self) -> "SimDisk":
         """Cut the power; the disk as the next start finds it, unsynced things kept or lost by chance."""
         self.power_off()
-        platter = self.platter.after_crash(self._random)
-        return SimDisk(self._random, platter=platter, latency=self._latency, capacity=self.capacity)
+        return self._again(self.platter.after_crash(self._random))
 
     def after_kill(self) -> "SimDisk":
         """Kill the process only: the page cache survives, and so do failures that left it wrong."""
         self.power_off()
-        return SimDisk(self._random, platter=self.platter, latency=self._latency, capacity=self.capacity)
+        return self._again(self.platter)
+
+    def _again(self, platter: Platter) -> "SimDisk":
+        return SimDisk(
+            self._random,
+            platter=platter,
+            latency=self._latency,
+            capacity=self.capacity,
+            observer=self._observer,
+        )
 
     # --------------------------------------------------------------------------------------------- port
 
@@ -222,7 +233,10 @@ class SimDisk:
 
     def _happen(self, event: Event) -> None:
         self.platter.perform(event)
-        self.trace.append(event)
+        if self._observer is None:
+            self.trace.append(event)
+        else:
+            self._observer(event)
 
     def _check_power(self) -> None:
         if self._off:

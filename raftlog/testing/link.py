@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from types import TracebackType
 from typing import Self, TypeAlias
 
@@ -60,7 +61,7 @@ class SimLink:
         self._check()
         if self._said_goodbye or self.over:
             raise LinkBroken("the link was closed")
-        self._put(charge, lambda other: other._take(frame))
+        self._put(charge, frame, lambda other: other._take(frame))
 
     async def receive(self) -> bytes | None:
         """See `Link.receive`."""
@@ -85,7 +86,7 @@ class SimLink:
         if self._said_goodbye or self._broken is not None:
             return
         self._said_goodbye = True
-        self._put(0, SimLink._hear_goodbye)
+        self._put(0, b"", SimLink._hear_goodbye)
         self._settle()
 
     def snap(self, reason: str) -> None:
@@ -107,15 +108,20 @@ class SimLink:
         self._heard_goodbye = True
         self._stirred.set()
 
-    def _put(self, charge: int, arrive: Callable[["SimLink"], None]) -> None:
+    def _put(self, charge: int, frame: bytes, arrive: Callable[["SimLink"], None]) -> None:
         network, weather, other = self._network, self._network.weather, self._other
         assert other is not None, "a link has two ends"
         if network.chance(weather.breaks):
             return network.later(0, self.snap, "the connection broke")
 
+        observer, (here, there) = network.observer, self.ends
+        flight = observer.sent(here, there, "client", frame) if observer is not None else 0
+
         def land() -> None:
             self._room.set()
             if other._broken is None:
+                if observer is not None:
+                    observer.arrived(flight, here, there, "client", frame)
                 arrive(other)
                 other._stirred.set()
 
@@ -233,6 +239,7 @@ class SimLinkServer:
         self._address = address
         self._on_link = on_link
         self._group = asyncio.TaskGroup()
+        self._context = copy_context()
         self._links: dict[SimLink, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Self:
@@ -261,7 +268,10 @@ class SimLinkServer:
 
     def accept(self, link: SimLink, peer: str) -> None:
         """A caller arrives here."""
-        self._links[link] = self._group.create_task(self._serve(link, peer), name=f"link of {peer}")
+        # A task of this host, not of whoever's frame arrives here.
+        self._links[link] = self._group.create_task(
+            self._serve(link, peer), name=f"link of {peer}", context=self._context.copy()
+        )
 
     def crash(self) -> None:
         """See `Resident.crash`."""

@@ -7,6 +7,7 @@ Either breaks when the way was cut, in either direction, for `patience`.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import Context
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
@@ -44,6 +45,22 @@ class Resident(Protocol):
         ...
 
 
+class Observer(Protocol):
+    """Whoever wants to know of every frame. `lane`: `urgent`, `bulk`, or `client` on a client's link."""
+
+    def sent(self, origin: str, target: str, lane: str, frame: bytes) -> int:
+        """A frame leaves; the number under which its fate is told."""
+        ...
+
+    def arrived(self, flight: int, origin: str, target: str, lane: str, frame: bytes) -> None:
+        """A frame, or a copy of it, has reached the other process."""
+        ...
+
+    def lost(self, flight: int, origin: str, target: str) -> None:
+        """A frame between nodes will not arrive."""
+        ...
+
+
 class Connection(Protocol):
     """What runs over a way and breaks when that is cut for too long."""
 
@@ -73,6 +90,8 @@ class SimNetwork:
         self.random = random
         self.loop = loop
         self.weather = weather or Weather()
+        self.observer: Observer | None = None
+        self._slow: dict[tuple[str, str], Micros] = {}
         self._cuts: dict[tuple[str, str], int] = {}
         self._cut_serial = 0
         self._hung: dict[str, deque[Callable[[], None]]] = {}
@@ -114,6 +133,13 @@ class SimNetwork:
         """Mend every cut."""
         self._cuts.clear()
         self._pump()
+
+    def slow(self, origin: str, target: str, extra: Micros) -> None:
+        """Everything from `origin` to `target` takes so much longer from now on; 0: no longer."""
+        if extra:
+            self._slow[origin, target] = extra
+        else:
+            self._slow.pop((origin, target), None)
 
     def hang(self, host: str) -> None:
         """The host's processes read nothing any more; their connections stay open."""
@@ -180,22 +206,26 @@ class SimNetwork:
         """Whether the host reads nothing now."""
         return host in self._hung
 
-    def delay(self) -> Micros:
+    def delay(self, origin: str, target: str) -> Micros:
         """How long the next frame is on its way."""
-        return self.random.randint(*self.weather.delay)
+        low, high = self.weather.delay
+        drawn = low + int(self.random.random() * (high - low + 1))
+        return drawn + self._slow.get((origin, target), 0) if self._slow else drawn
 
     def chance(self, of: float) -> bool:
         """Whether something of that probability happens now. Draws only where it may go either way."""
         return of > 0 and (of >= 1 or self.random.random() < of)
 
-    def later(self, micros: Micros, callback: Callable[..., None], *args: object) -> None:
-        """Call back after `micros`."""
-        self.loop.call_exactly(micros, callback, *args)
+    def later(
+        self, micros: Micros, callback: Callable[..., None], *args: object, context: Context | None = None
+    ) -> None:
+        """Call back after `micros`; in the context of a host it waits for that host when it stands still."""
+        self.loop.call_exactly(micros, callback, *args, context=context)
 
     def carry(self, origin: str, target: str, arrive: Callable[[], None]) -> None:
         """Carry one word of a handshake, or one frame out of order: lost when cut, waiting when the target hangs."""
         if not self.is_cut(origin, target):
-            self.later(self.delay(), self.land, origin, target, arrive)
+            self.later(self.delay(origin, target), self.land, origin, target, arrive)
 
     def land(self, origin: str, target: str, arrive: Callable[[], None]) -> None:
         """Something sent earlier gets there now, if it does."""
@@ -243,18 +273,25 @@ class Direction:
         self._origin = origin
         self._target = target
         self._lossy = lossy
-        self._frames: deque[tuple[Micros, int, Callable[[], None]]] = deque()
+        self._frames: deque[tuple[Micros, int, Callable[[], None], Callable[[], None] | None]] = deque()
         self._ended = False
         self._abandoned = False
         self.bytes = 0
 
-    def put(self, charge: int, arrive: Callable[[], None], *, extra: Micros = 0) -> None:
-        """Send something off; `arrive` is called when it gets there."""
+    def put(
+        self,
+        charge: int,
+        arrive: Callable[[], None],
+        *,
+        extra: Micros = 0,
+        lost: Callable[[], None] | None = None,
+    ) -> None:
+        """Send something off; `arrive` is called when it gets there, `lost` when it finds the way cut."""
         network = self._network
-        due = network.loop.micros + network.delay() + extra
+        due = network.loop.micros + network.delay(self._origin, self._target) + extra
         if self._frames:
             due = max(due, self._frames[-1][0])
-        self._frames.append((due, charge, arrive))
+        self._frames.append((due, charge, arrive, lost))
         self.bytes += charge
         network.later(due - network.loop.micros, self.pump)
 
@@ -265,10 +302,12 @@ class Direction:
             cut = network.is_cut(self._origin, self._target)
             if network.is_hung(self._target) or (cut and not self._lossy):
                 return
-            _, charge, arrive = self._frames.popleft()
+            _, charge, arrive, lost = self._frames.popleft()
             self.bytes -= charge
             if not cut:
                 arrive()
+            elif lost is not None:
+                lost()
         if self._abandoned and not self._frames:
             self.end()
 

@@ -126,7 +126,7 @@ def _modules() -> Iterator[ModuleType]:
     for name, module in list(sys.modules.items()):
         top = name.partition(".")[0]
         ours = top not in sys.stdlib_module_names and top not in _OBSERVERS
-        if isinstance(module, ModuleType) and (ours or name in ("time", "os", "random")):
+        if (ours or name in ("time", "os", "random")) and hasattr(module, "__dict__"):
             yield module
 
 

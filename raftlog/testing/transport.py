@@ -1,6 +1,7 @@
 """The in-memory twin of the Transport port: the same handshake, lanes and bounds, over a simulated network."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
 from types import TracebackType
 from typing import Self
 
@@ -37,7 +38,10 @@ class SimTransport:
         *,
         limits: Limits | None = None,
         on_event: OnEvent = ignore,
+        on_failure: Callable[[BaseException], None] | None = None,
     ) -> None:
+        """`on_failure` is told what the inbox raises; without it, the loop is."""
+        self._on_failure = on_failure
         self.network = network
         self.address = address
         self.host = host_of(address)
@@ -49,6 +53,7 @@ class SimTransport:
         self._senders: dict[NodeId, dict[Lane, _Sender]] = {}
         self._arrivals: dict[tuple[NodeId, Lane], _Arrival] = {}
         self._closed = False
+        self._context = copy_context()
         network.listen("peer", address, self)
 
     @property
@@ -140,8 +145,17 @@ class SimTransport:
         if self.door.confirm(arrival.hello):
             self._review()
         assert self._inbox is not None, "frames arrived before `bind`"
-        self._inbox.receive(arrival.hello.sender, arrival.hello.lane, frame)
+        try:
+            self._inbox.receive(arrival.hello.sender, arrival.hello.lane, frame)
+        except BaseException as error:
+            if self._on_failure is None:
+                raise
+            self._on_failure(error)
         return None
+
+    def later(self, seconds: float, callback: Callable[..., None], *args: object) -> None:
+        """Call back after some time of this host."""
+        self.network.later(round(seconds * MICROS), callback, *args, context=self._context)
 
     def gone(self, arrival: "_Arrival") -> None:
         """An arrival has ended."""
@@ -216,24 +230,43 @@ class _Stream:
         if self._way.bytes + charge > self._room:
             return False
         network, weather = self._network, self._network.weather
-        arrival = self.arrival
+        arrive, lost = self._fates(frame)
         if network.chance(weather.breaks):
+            lost()
             network.later(0, self.snap, "the stream broke")
-        elif not network.chance(weather.loss):
+        elif network.chance(weather.loss):
+            lost()
+        else:
             if network.chance(weather.reorder):
-                self._astray(frame)
+                self._astray(arrive)
             else:
-                self._way.put(charge, lambda: arrival.owner.take(arrival, frame))
+                self._way.put(charge, arrive, lost=lost)
             if network.chance(weather.duplicate):
-                self._astray(frame)
+                self._astray(arrive)
         return True
 
-    def _astray(self, frame: bytes) -> None:
-        """Send a frame, or its copy, out of order."""
-        network, arrival = self._network, self.arrival
+    def _fates(self, frame: bytes) -> tuple[Callable[[], None], Callable[[], None]]:
+        """What to call when the frame arrives, and when it is lost."""
+        observer, arrival = self._network.observer, self.arrival
+        if observer is None:
+            return lambda: arrival.owner.take(arrival, frame), _nobody_cares
+        seen = observer
         origin, target = self.ends
+        lane = self._sender.lane.value
+        flight = seen.sent(origin, target, lane, frame)
+
+        def arrive() -> None:
+            if not arrival.ended:
+                seen.arrived(flight, origin, target, lane, frame)
+            arrival.owner.take(arrival, frame)
+
+        return arrive, lambda: seen.lost(flight, origin, target)
+
+    def _astray(self, arrive: Callable[[], None]) -> None:
+        """Send a frame, or its copy, out of order."""
+        network, (origin, target) = self._network, self.ends
         late = network.random.randint(0, 10 * network.weather.delay[1])
-        network.later(late, network.land, origin, target, lambda: arrival.owner.take(arrival, frame))
+        network.later(late, network.land, origin, target, arrive)
 
     def end(self) -> None:
         """The sender is done with it; frames on their way are dropped."""
@@ -280,7 +313,7 @@ class _Sender:
                 self.hear(there, attempt, "connection refused")
 
         patience = self.owner.limits.handshake_timeout
-        network.later(round(patience * MICROS), self._fail, attempt, f"no answer in {patience} s")
+        self.owner.later(patience, self._fail, attempt, f"no answer in {patience} s")
         network.carry(self.host, there, arrive)
 
     def hear(self, there: str, attempt: object, reason: str) -> None:
@@ -340,7 +373,11 @@ class _Sender:
             self._again()
 
     def _again(self) -> None:
-        self.owner.network.later(round(self._backoff.next() * MICROS), self.dial)
+        self.owner.later(self._backoff.next(), self.dial)
 
     def _tell(self, text: str) -> None:
         self.owner.reporter.tell(self._peer, self.lane, text, address=self.address)
+
+
+def _nobody_cares() -> None:
+    """Nobody follows the frames."""
