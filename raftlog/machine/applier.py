@@ -10,6 +10,7 @@ import xxhash
 from raftlog.core.entry import Command, Entry, EntryKind, decode_commands
 from raftlog.core.ids import META_GROUP, NOTHING, EntryId, GroupId, Index, Micros
 from raftlog.machine.contract import ApplyStopped, Context, StateMachine
+from raftlog.machine.pace import Pace
 from raftlog.machine.result import Kind, Result, refusal
 from raftlog.machine.sessions import Limits, Session, Sessions
 from raftlog.machine.snapshot import FORMAT, MAGIC, Head, Reader, SnapshotRefused, write_stream
@@ -23,12 +24,8 @@ FAULT = Result(Kind.FAULT)
 NO_MACHINE = refusal(Kind.BAD_COMMAND, "no such machine in this group")
 """Its text is replicated and digested: it never changes."""
 
-_TOGETHER = 32
-"""The most commands between two readings of the clock, which costs a quarter of a quick one."""
-_STRETCH: Micros = 1_000
-"""As many commands are run between two readings as would have taken this long before."""
-_WATCHED = 64
-"""Commands that are timed one by one after a slow one."""
+_AHEAD = 512
+"""The most commands that are admitted together. Those that the slice has no time for are admitted anew in the next."""
 
 _MIX = struct.Struct("<QQ")
 _encode_results = msgspec.msgpack.Encoder().encode
@@ -135,15 +132,10 @@ class Applier:
         self._make = make
         self._limits = limits
         self._group = group
-        self._clock = clock
-        self._slow_after = slow_after
+        self._pace = Pace(clock, slow_after, self._slow)
         self._on_slow = on_slow
         self._on_fault = on_fault
         self._context = Context(group=group)
-        self._together = _TOGETHER
-        """Commands to run before the clock is read."""
-        self._watched = 0
-        """Commands to time one by one."""
         self.reset()
         self._machine.capture()  # a state that no snapshot can hold is refused now, not after hours of work
 
@@ -244,65 +236,39 @@ class Applier:
     def _run(
         self, index: Index, commands: Sequence[Command], results: list[Result], deadline: Micros | None
     ) -> bool:
-        clock, count, ordinal = self._clock, len(commands), len(results)
-        before = clock()
-        while True:
-            end = min(ordinal + self._together, count)
-            self._run_until(end, index, commands, results)
-            now = clock()
-            took, ran = now - before, end - ordinal
-            if took >= self._slow_after:
-                self._watched = _WATCHED
-                names = self._methods_of(commands[ordinal:end])
-                self._on_slow(SlowCommand(index, ordinal, names, took, ran))
-            if self._watched:
-                self._watched -= 1
-                self._together = 1
-            else:
-                self._together = max(1, min(_TOGETHER, 2 * self._together, _STRETCH * ran // max(took, 1)))
-            if end == count or (deadline is not None and now >= deadline):
-                return end == count
-            before, ordinal = now, end
-
-    def _run_until(self, end: int, index: Index, commands: Sequence[Command], results: list[Result]) -> None:
-        """Stretches of commands that are alike at once, the others one by one."""
-        start = len(results)
-        while start < end:
+        """Run up to the end of the entry, which is True, or past the deadline; commands that are alike at once."""
+        pace, count, over = self._pace, len(commands), False
+        pace.begin(len(results), count)
+        while not over and (start := len(results)) < count:
             first = commands[start]
-            client = first.client_id
-            if start + 1 == end or commands[start + 1].client_id != client:
+            end, session = start, None
+            if start + 1 < count and commands[start + 1].client_id == first.client_id:
+                end, session = self._admit(commands, start, index)
+            if end - start < 2:
                 self._run_one(first, start, index, results)
-                start += 1
+                over = start + 1 == pace.due and pace.over(start + 1, deadline)
                 continue
-            alike = self._alike(commands, start, end)
-            if alike == start:
-                self._run_one(first, start, index, results)
-            elif not client:
-                self._run_alike(commands, results, alike)
-            elif (fresh := self._sessions.fresh(commands, start, alike, index)) is not None:
-                session, alike = fresh
-                self._run_alike(commands, results, alike)
+            while not over and len(results) < end:
+                self._run_alike(commands, results, min(end, pace.due))
+                over = len(results) == pace.due and pace.over(len(results), deadline)
+            if session is not None:
                 self._sessions.keep_fresh(session, commands, results, start)
-            else:
-                self._run_one(first, start, index, results)
-            start = len(results)
+        return len(results) == count
 
-    def _alike(self, commands: Sequence[Command], start: int, end: int) -> int:
-        """Up to where commands are of one client and for the machine, in one vocabulary that it knows."""
+    def _admit(self, commands: Sequence[Command], start: int, index: Index) -> tuple[int, Session | None]:
+        """Up to where commands are alike and sure to be applied, and the session that keeps their answers, if any."""
         first = commands[start]
         client, version = first.client_id, first.machine_version
-        if version > self._machine.version:
-            return start
-        at = start
-        for command in commands[start:end]:
-            if (
-                command.machine != MACHINE
-                or command.client_id != client
-                or command.machine_version != version
-            ):
+        if first.machine != MACHINE or version > self._machine.version:
+            return start, None
+        if client:
+            return self._sessions.fresh(commands, start, start + _AHEAD, index)
+        end = start
+        for each in commands[start : start + _AHEAD]:
+            if each.client_id or each.machine_version != version or each.machine != MACHINE:
                 break
-            at += 1
-        return at
+            end += 1
+        return end, None
 
     def _run_alike(self, commands: Sequence[Command], results: list[Result], end: int) -> None:
         self._context.version = commands[len(results)].machine_version
@@ -377,6 +343,10 @@ class Applier:
         except ValueError as error:
             self._stopped = ApplyStopped(entry.index, 0, "payload", error)
             raise self._stopped from error
+
+    def _slow(self, start: int, end: int, took: Micros) -> None:
+        names = self._methods_of(self._commands[start:end])
+        self._on_slow(SlowCommand(self._context.index, start, names, took, end - start))
 
     def _methods_of(self, commands: Sequence[Command]) -> str:
         return " or ".join(dict.fromkeys(map(self._method_of, commands)))

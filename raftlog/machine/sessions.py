@@ -8,6 +8,7 @@ import msgspec
 
 from raftlog.core.entry import Command
 from raftlog.core.ids import Index
+from raftlog.machine.answers import Answers, Row, charge
 from raftlog.machine.contract import Context
 from raftlog.machine.method import command, query
 from raftlog.machine.result import Kind, Result
@@ -34,12 +35,12 @@ class Limits(msgspec.Struct, frozen=True):
 class Session:
     """One client's duplicate filter.
 
-    Invariants: `floor >= 1` and never decreases; every key of `answers` is at least `floor`; a sequence below `floor`
-    is never applied again; `size` is the sum over `answers`; in an ordered session every key is below `next`, and
-    `next` is the only sequence that may be applied; no key of `answers` is above `top`.
+    Invariants: `floor >= 1` and never decreases; every answer's sequence is at least `floor`; a sequence below `floor`
+    is never applied again; in an ordered session every answer's is below `next`, and `next` is the only sequence that
+    may be applied; none is above `top`.
     """
 
-    __slots__ = ("answers", "floor", "id", "next", "open", "ordered", "size", "top", "used")
+    __slots__ = ("answers", "floor", "id", "next", "open", "ordered", "top", "used")
 
     def __init__(self, session_id: int, *, ordered: bool, used: Index) -> None:
         self.id = session_id
@@ -50,26 +51,13 @@ class Session:
         self.next = 1
         self.top = 0
         """The highest sequence kept. No part of the state: it only says sooner what `answers` would say."""
-        self.answers: dict[int, Result] = {}
-        self.size = 0
+        self.answers = Answers()
         self.open = True
 
     def confirm(self, below: int) -> int:
         """Forget the answers below a sequence that the client has; returns the bytes given back."""
-        gone: Iterable[int]
-        if below - self.floor <= len(self.answers):
-            gone = range(self.floor, below)
-        else:  # a client may name any number: never count up to it
-            gone = [sequence for sequence in self.answers if sequence < below]
-        freed = 0
-        forget = self.answers.pop
-        for sequence in gone:
-            try:
-                freed += len(forget(sequence).body) + _OVERHEAD
-            except KeyError:  # it never came
-                continue
+        freed = self.answers.forget(self.floor, below)
         self.floor = below
-        self.size -= freed
         return freed
 
 
@@ -131,6 +119,8 @@ class Sessions(Machine):
             self._bytes -= session.confirm(below)
         if sequence < session.floor:
             return GONE
+        if sequence > session.top:
+            return session
         answer = session.answers.get(sequence)
         return session if answer is None else answer
 
@@ -141,44 +131,54 @@ class Sessions(Machine):
         session.next = sequence + 1
         if sequence > session.top:
             session.top = sequence
-        session.answers[sequence] = result
-        size = len(result.body) + _OVERHEAD
-        session.size += size
-        self._bytes += size
-        limits = self._limits
-        if session.size > limits.session_bytes or len(session.answers) > limits.session_answers:
+        answers, limits = session.answers, self._limits
+        self._bytes += answers.put(sequence, result)
+        if answers.size > limits.session_bytes or answers.count > limits.session_answers:
             self._shrink(session)
         if self._bytes > limits.total_bytes:
             self._evict()
 
     def fresh(
         self, commands: Sequence[Command], start: int, end: int, index: Index
-    ) -> tuple[Session, int] | None:
-        """Admit as many of `commands[start:end]`, all of one session, as are surely new: up to where, None for none.
+    ) -> tuple[int, Session | None]:
+        """Admit as many of `commands[start:end]` at once as are alike and surely new: up to where, and their session.
 
-        They are the common case, a client that numbers upwards and repeats nothing: each sequence is above all that
-        were ever kept and is not below what its command confirms. Storing the answers to some can then not change the
+        Alike: of one session, for one machine, in one version of its vocabulary, numbered without gaps. They are the
+        common case, a client that numbers upwards and repeats nothing: each sequence is above all that were ever
+        kept and is not below what its command confirms. Storing the answers to some can then not change the
         admission of the next, for what the table evicts lies below it; so they are admitted first, run, and kept
         with `keep_fresh`. The machine that runs them must not be this one.
         """
-        session = self._sessions.get(commands[start].client_id)
-        if session is None:
-            return None
-        ordered = session.ordered
-        lowest = session.next if ordered else max(session.top + 1, session.floor)
-        at = start
-        for asked in commands[start:end]:
-            sequence = asked.sequence
-            if sequence < lowest or asked.answered_below > sequence or (ordered and sequence != lowest):
+        first = commands[start]
+        client, machine, version = first.client_id, first.machine, first.machine_version
+        sequence, below = first.sequence, first.answered_below
+        session = self._sessions.get(client)
+        if session is None or below > sequence:
+            return start, None
+        if (
+            sequence != session.next
+            if session.ordered
+            else sequence <= session.top or sequence < session.floor
+        ):
+            return start, None
+        number = sequence
+        for each in commands[start:end]:
+            if (
+                each.sequence != number
+                or each.client_id != client
+                or each.machine_version != version
+                or each.machine != machine
+            ):
                 break
-            lowest = sequence + 1
-            at += 1
-        if at == start:
-            return None
+            if each.answered_below != below:
+                if not below < each.answered_below <= number:
+                    break
+                below = each.answered_below
+            number += 1
         if session.used != index:
             session.used = index
-            self._sessions.move_to_end(session.id)
-        return session, at
+            self._sessions.move_to_end(client)
+        return start + number - sequence, session
 
     def keep_fresh(
         self, session: Session, commands: Sequence[Command], results: Sequence[Result], start: int
@@ -187,29 +187,25 @@ class Sessions(Machine):
 
         The same as `admit` and `keep` for one after the other, at once where no bound is near.
         """
-        kept = results[start:]
-        came = commands[start : start + len(kept)]
-        size = sum([len(result.body) for result in kept]) + _OVERHEAD * len(kept)
-        limits = self._limits
+        kept = list(results[start:])
+        size = charge(kept)
+        answers, limits = session.answers, self._limits
         if (
-            session.size + size > limits.session_bytes
-            or len(session.answers) + len(kept) > limits.session_answers
+            answers.size + size > limits.session_bytes
+            or answers.count + len(kept) > limits.session_answers
             or self._bytes + size > limits.total_bytes
         ):
-            for one, result in zip(came, kept, strict=True):
+            for one, result in zip(commands[start:], kept, strict=False):
                 self._confirm(session, one.answered_below)
                 self.keep(session, one.sequence, result)
             return
-        answers, below = session.answers, session.floor
-        for one, result in zip(came, kept, strict=True):
-            answers[one.sequence] = result
-            if one.answered_below > below:
-                below = one.answered_below
-        session.top = came[-1].sequence
-        session.next = session.top + 1
-        session.size += size
+        first = commands[start].sequence
+        answers.extend(first, kept, size)
         self._bytes += size
-        self._confirm(session, below)
+        session.next = first + len(kept)
+        session.top = session.next - 1
+        # What they confirm does not decrease along them.
+        self._confirm(session, commands[start + len(kept) - 1].answered_below)
 
     def _confirm(self, session: Session, below: int) -> None:
         if below > session.floor:
@@ -219,13 +215,13 @@ class Sessions(Machine):
         # Down to three quarters, so that the sorting is paid for by many commands.
         count = self._limits.session_answers * 3 // 4
         size = self._limits.session_bytes * 3 // 4
-        left, bytes_left = len(session.answers), session.size
+        left, bytes_left = session.answers.count, session.answers.size
         floor = session.floor
-        for sequence in sorted(session.answers):
+        for sequence, result in session.answers.rows():
             if left <= count and bytes_left <= size:
                 break
             left -= 1
-            bytes_left -= _size(session.answers[sequence])
+            bytes_left -= charge((result,))
             floor = sequence + 1
         self._bytes -= session.confirm(floor)
 
@@ -233,15 +229,15 @@ class Sessions(Machine):
         for session in self._sessions.values():
             if self._bytes <= self._limits.total_bytes * 7 // 8:
                 return
-            if session.answers:
-                self._bytes -= session.confirm(max(session.answers) + 1)
+            if session.answers.count:
+                self._bytes -= session.confirm(session.answers.highest() + 1)
 
     def _remove(self, session_id: int) -> bool:
         session = self._sessions.pop(session_id, None)
         if session is None:
             return False
         session.open = False
-        self._bytes -= session.size
+        self._bytes -= session.answers.size
         return True
 
     def capture(self) -> object:
@@ -259,23 +255,16 @@ class Sessions(Machine):
             session = Session(session_id, ordered=ordered, used=used)
             session.floor = floor
             session.next = following
-            session.answers = dict(answers)
-            session.top = max(session.answers, default=0)
-            session.size = sum(_size(result) for result in session.answers.values())
+            session.answers.restore(answers)
+            session.top = session.answers.highest()
             self._sessions[session_id] = session
-            self._bytes += session.size
+            self._bytes += session.answers.size
 
 
-_Row: TypeAlias = tuple[int, bool, Index, int, int, list[tuple[int, Result]]]
-_decode_row = msgspec.msgpack.Decoder(_Row).decode
-_OVERHEAD = 64
+_Session: TypeAlias = tuple[int, bool, Index, int, int, list[Row]]
+_decode_row = msgspec.msgpack.Decoder(_Session).decode
 
 
-def _row(session: Session) -> _Row:
-    # In the order of arrival, which is the order of the log.
-    answers = list(session.answers.items())
+def _row(session: Session) -> _Session:
+    answers = session.answers.rows()
     return session.id, session.ordered, session.used, session.floor, session.next, answers
-
-
-def _size(result: Result) -> int:
-    return len(result.body) + _OVERHEAD

@@ -381,6 +381,27 @@ def test_a_slow_command_among_quick_ones_overruns_the_slice_once() -> None:
         assert ticks.now - before == held
 
 
+def test_commands_admitted_together_that_turn_slow_hold_nobody_up_for_long() -> None:
+    """Quick ones are admitted by hundreds; what was held to be quick and takes 20 ms each overruns by 32 of them."""
+    log, ticks = Log(), Ticks(0)
+    slow = crawling(ticks, 20_000)
+    applier = Applier(slow, clock=ticks)
+    session = open_session(log, applier)
+    crawl = encode_call(slow.crawl)  # type: ignore[attr-defined]
+    applier.apply(log.entry(*(numbered(session, n, ADD) for n in range(1, 1001))))
+    applier.begin(log.entry(*(numbered(session, n, crawl) for n in range(1001, 2001))))
+    held = []
+    while True:
+        before = ticks.now
+        done = applier.advance(before + 4_000)
+        held.append(ticks.now - before)
+        if done is not None:
+            break
+    assert held == [32 * 20_000] + [20_000] * 968
+    again = applier.apply(log.entry(numbered(session, 1, ADD), numbered(session, 2000, crawl)))
+    assert again == [Result(Kind.OK, b"\x01"), done[-1]]
+
+
 def test_what_must_not_enter_the_log_is_told_from_what_merely_does_not_fit() -> None:
     class Open(Machine):
         name = "Till"

@@ -1,5 +1,6 @@
 """The duplicate filter against a slow, obvious one, and the bounds that keep it small (traps C1, C4, C8)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -7,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raftlog.core.entry import Command
+from raftlog.core.entry import Command, Entry
 from raftlog.core.ids import META_GROUP
-from raftlog.machine.applier import SESSIONS, Applier
+from raftlog.machine.applier import FAULT, SESSIONS, Applier
 from raftlog.machine.calls import encode_call
 from raftlog.machine.contract import Context
 from raftlog.machine.method import command
@@ -17,6 +18,7 @@ from raftlog.machine.result import Kind, Result
 from raftlog.machine.sessions import EXPIRED, GONE, Limits, Sessions
 from raftlog.machine.typed import Machine
 from tests.machine.logs import Log, feed, loose, numbered, open_session, opening, value_of
+from tests.machine.slow_table import SlowSession, SlowTable
 
 
 class Journal(Machine):
@@ -300,52 +302,96 @@ def test_under_eviction_nothing_is_ever_applied_twice(steps: list[tuple[int, int
 
 
 batches = st.lists(
-    st.tuples(
-        st.integers(0, 2),  # which session, 2: none
-        st.sampled_from([0, 0, 0, 0, -3, -1, 1, 2]),  # where it begins, from the sequence after its last one
-        st.integers(1, 12),  # how many
-        st.sampled_from([30, 30, 30, 6, 2, 0, -1]),  # how far what they confirm lies behind them
-        st.integers(0, 120),  # size of the answers
-        st.sampled_from([False] * 5 + [True]),  # whether one in the middle is a fault
+    st.lists(
+        st.tuples(
+            st.integers(0, 2),  # which session, 2: none
+            st.sampled_from(
+                [0, 0, 0, 0, 0, -3, -1, 1, 2]
+            ),  # where it begins, from the sequence after its last one
+            st.integers(1, 12),  # how many
+            st.sampled_from([30, 30, 30, 6, 2, 0, -1]),  # how far what they confirm lies behind them
+            st.integers(0, 120),  # size of the answers
+            st.sampled_from([False] * 5 + [True]),  # whether one in the middle is a fault
+        ),
+        min_size=1,
+        max_size=4,
     ),
-    min_size=5,
-    max_size=25,
+    min_size=2,
+    max_size=12,
 )
+tight = Limits(sessions=3, session_answers=16, session_bytes=1500, total_bytes=1600)
+roomy = Limits(session_answers=60)
 
 
-@given(batches, st.lists(st.booleans(), min_size=2, max_size=2))
+@given(
+    batches,
+    st.lists(st.booleans(), min_size=2, max_size=2),
+    st.sampled_from([tight, roomy]),
+    st.integers(1, 40),
+)
 def test_commands_that_are_admitted_together_come_to_the_same_as_one_by_one(
-    batches: list[tuple[int, int, int, int, int, bool]], kinds: list[bool]
+    batches: list[list[tuple[int, int, int, int, int, bool]]], kinds: list[bool], limits: Limits, slice_: int
 ) -> None:
-    limits = Limits(sessions=3, session_answers=16, session_bytes=1500, total_bytes=1600)
-    log = Log()
-    together = Applier(Padded, limits=limits)
-    alone = Applier(Padded, limits=limits, clock=iter(range(0, 1 << 40, 1_000)).__next__)
+    """One applier runs whole entries, one ends its slices anywhere; a dict per session says what must come of it."""
+    log, clock = Log(), iter(range(1, 1 << 40)).__next__
+    together, sliced = Applier(Padded, limits=limits), Applier(Padded, limits=limits, clock=clock)
     ids = [open_session(log, together, ordered=ordered) for ordered in kinds]
-    feed(alone, log.entries)
+    feed(sliced, log.entries)
+    slow, alone = SlowTable(limits), Padded()
+    slow.sessions.update((id, SlowSession(ordered)) for id, ordered in zip(ids, kinds, strict=True))
     following = [1, 1, 1]
-    for which, back, count, behind, size, breaks in batches:
-        first = max(1, following[which] + back)
-        calls = [
-            encode_call(Padded.pad, f"{n}", -1 if breaks and n == first + count // 2 else size)
-            for n in range(first, first + count)
-        ]
-        if which == 2:
-            entry = log.entry(*map(loose, calls))
-        else:
-            entry = log.entry(
-                *(
-                    numbered(ids[which], n, call, answered_below=max(1, n - behind))
-                    for n, call in enumerate(calls, first)
-                )
-            )
-        following[which] = max(following[which], first + count)
-        assert together.apply(entry) == alone.apply(entry)
-        assert list(together.write(together.capture())) == list(alone.write(alone.capture()))
-        if size % 7 == 0:  # what is restored goes on alike
-            stream = list(together.write(together.capture()))
+    for parts in batches:
+        commands = [command for part in parts for command in asked(part, ids, following)]
+        entry = log.entry(*commands)
+        results = together.apply(entry)
+        assert results == slow.apply(commands, alone.run)
+        assert results == in_slices(sliced, entry, lambda: clock() + slice_)
+        assert together.sessions.stored() == sliced.sessions.stored() == slow.stored()
+        stream = list(together.write(together.capture()))
+        assert stream == list(sliced.write(sliced.capture()))
+        if slice_ % 7 == 0:  # what is restored goes on alike
             together = Applier(Padded, limits=limits)
             together.restore(stream)
+
+
+def asked(part: tuple[int, int, int, int, int, bool], ids: list[int], following: list[int]) -> list[Command]:
+    which, back, count, behind, size, breaks = part
+    first = max(1, following[which] + back)
+    following[which] = max(following[which], first + count)
+    calls = [
+        (n, encode_call(Padded.pad, f"{n}", -1 if breaks and n == first + count // 2 else size))
+        for n in range(first, first + count)
+    ]
+    if which == 2:
+        return [loose(call) for _, call in calls]
+    return [numbered(ids[which], n, call, answered_below=max(1, n - behind)) for n, call in calls]
+
+
+def in_slices(applier: Applier, entry: Entry, deadline: Callable[[], int]) -> list[Result]:
+    applier.begin(entry)
+    while (results := applier.advance(deadline())) is None:
+        applier.sessions.stored()
+    return results
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 60))
+def test_a_slice_that_ends_amid_commands_confirms_only_what_those_that_ran_confirm(
+    slice_: int, jump: int, count: int
+) -> None:
+    """A later command of the same admission confirms what an earlier one, which has not run yet, is to answer."""
+    log, clock = Log(), iter(range(1, 1 << 40)).__next__
+    whole, sliced = Applier(Padded), Applier(Padded, clock=clock)
+    session = open_session(log, whole)
+    feed(sliced, log.entries)
+    call = encode_call(Padded.pad, "x", 1)
+    rows = [
+        numbered(session, n, call, answered_below=1 if n < jump else n) for n in range(1, jump + count + 1)
+    ]
+    entry = log.entry(*rows)
+    results = whole.apply(entry)
+    assert {result.kind for result in results} == {Kind.OK}
+    assert results == in_slices(sliced, entry, lambda: clock() + slice_)
+    assert list(whole.write(whole.capture())) == list(sliced.write(sliced.capture()))
 
 
 class Padded(Machine):
@@ -360,6 +406,13 @@ class Padded(Machine):
     def pad(self, mark: str, size: int) -> bytes:
         self.marks.append(mark)
         return bytes(size)  # below 0: a fault
+
+    def run(self, asked: Command) -> Result:
+        """As an applier would."""
+        try:
+            return self.apply(asked.body, Context(group=META_GROUP))
+        except ValueError:
+            return FAULT
 
 
 def test_expiry_asks_no_clock() -> None:
