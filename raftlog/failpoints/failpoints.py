@@ -76,7 +76,8 @@ class Failpoints:
         self._fired: dict[str, int] = {}
         self._rules: dict[str, Rule] = {}
         self._on_hit = on_hit
-        self._crashed = False
+        self.crashed = False
+        """Whether a rule has ended the process."""
         self._crash = crash
         self._stall = stall
         self._random = random
@@ -119,7 +120,7 @@ class Failpoints:
         return name in self._rules
 
     def _decide(self) -> None:
-        self.armed = not self._crashed and (bool(self._rules) or self._on_hit is not None)
+        self.armed = not self.crashed and (bool(self._rules) or self._on_hit is not None)
 
     # -- what the places in the code call; only while `armed`
 
@@ -189,7 +190,7 @@ class Failpoints:
         return self._random.random() < rule.chance
 
     def _end(self, name: str) -> Never:
-        self._crashed = True
+        self.crashed = True
         self._decide()
         self._crash(name)
         raise FailpointCrash(name)

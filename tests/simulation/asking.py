@@ -90,7 +90,12 @@ def submit(node: Node, commands: Sequence[Command]) -> Answers:
 async def read(node: Node, name: str = "x", level: Level = Level.LINEARIZABLE) -> Result:
     """Ask one node for a counter."""
     released: asyncio.Future[Result | None] = asyncio.get_running_loop().create_future()
-    node.read(META_GROUP, level, released.set_result)
+
+    def done(refused: Result | None) -> None:
+        if not released.done():  # whoever asked may have given up
+            released.set_result(refused)
+
+    node.read(META_GROUP, level, done)
     async with asyncio.timeout(PATIENCE):
         refused = await released
     return refused or node.query(META_GROUP, 1, encode_call(Tally.read, name))

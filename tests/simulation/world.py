@@ -7,6 +7,7 @@ from random import Random
 from raftlog.core.ids import META_GROUP, Boot, ClusterId, NodeId
 from raftlog.core.membership import Member, Membership
 from raftlog.core.settings import Settings
+from raftlog.failpoints import INERT, FailpointCrash, Failpoints, OnHit
 from raftlog.machine.contract import StateMachine
 from raftlog.node import Node
 from raftlog.service import Service
@@ -33,6 +34,11 @@ class Host:
         self.disk.lies_about = lambda name: world.lying
         self.node: Node | None = None
         self.boots = 0
+        self.rules = ""
+        """What the failpoints of the next start are armed with."""
+        self.on_hit: OnHit | None = None
+        self.failpoints = INERT
+        """Those of the present start."""
         self._world = world
         self._life: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
@@ -48,7 +54,26 @@ class Host:
             groups={META_GROUP: membership},
             segment_size=SEGMENT,
             entropy=self._world.clock.entropy,
+            failpoints=self._armed(),
         )
+
+    def _armed(self) -> Failpoints:
+        world = self._world
+
+        def lose_power(name: str) -> None:
+            world.note(self.name, f"loses power at {name}", {})
+            world.network.crash(self.name)
+            self.disk.power_off()
+
+        self.failpoints = Failpoints(
+            self.rules, on_hit=self.on_hit, crash=lose_power, stall=world.loop.spend, random=world.random
+        )
+        return self.failpoints
+
+    @property
+    def ended(self) -> bool:
+        """Whether the node has ended by itself and was not buried yet."""
+        return self._life is not None and self._life.done()
 
     async def start(self) -> None:
         """Start the node and wait until it runs."""
@@ -67,7 +92,11 @@ class Host:
         world = self._world
         boot = Boot(world.clock.entropy())
         wal = await Wal.open(
-            self.disk, identity=Identity(self.id, CLUSTER), segment_size=SEGMENT, entropy=world.clock.entropy
+            self.disk,
+            identity=Identity(self.id, CLUSTER),
+            segment_size=SEGMENT,
+            entropy=world.clock.entropy,
+            failpoints=self._armed(),
         )
         transport = SimTransport(world.network, WireIdentity(self.id, CLUSTER, boot), f"{self.name}:1")
         node = Node(
@@ -79,6 +108,7 @@ class Host:
             machines={META_GROUP: world.machine},
             settings=world.settings,
             on_event=lambda text, fields: world.note(self.name, text, fields),
+            failpoints=self.failpoints,
         )
         service = Service(node)
         async with (
@@ -135,7 +165,7 @@ def _only_of_the_disk(error: BaseException) -> None:
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
             _only_of_the_disk(each)
-    elif not isinstance(error, DiskError | asyncio.CancelledError):
+    elif not isinstance(error, DiskError | asyncio.CancelledError | FailpointCrash):
         raise error
 
 
@@ -174,11 +204,15 @@ class World:
 
     async def start(self) -> None:
         """Initialise every node and start it."""
-        members = tuple(Member(host.id, host.name, f"{host.name}:1", f"{host.name}:2") for host in self.hosts)
-        membership = Membership(voters=tuple(host.id for host in self.hosts), members=members)
         for host in self.hosts:
-            await host.bootstrap(membership)
+            await host.bootstrap(self.membership)
             await host.start()
+
+    @property
+    def membership(self) -> Membership:
+        """All hosts, as voters."""
+        members = tuple(Member(host.id, host.name, f"{host.name}:1", f"{host.name}:2") for host in self.hosts)
+        return Membership(voters=tuple(host.id for host in self.hosts), members=members)
 
     async def stop(self) -> None:
         """Stop every node in good order."""
