@@ -28,6 +28,11 @@ def this() -> Build:
     return Build(_commit(), _source(), f"{platform.python_implementation()} {platform.python_version()}")
 
 
+def changed() -> bool:
+    """Whether the sources on disk are others than those this process began with."""
+    return _source() != this().source
+
+
 def _commit() -> str:
     commit = _git("rev-parse", "HEAD")
     if not commit:

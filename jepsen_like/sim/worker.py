@@ -16,7 +16,6 @@ from jepsen_like.sim.plan import Plan
 from jepsen_like.sim.tiers import Simulate, simulator
 from jepsen_like.sim.verdict import Run
 
-
 READY = b"ready\n"
 """The first line of every worker: what it needs is imported, and a run's time can be counted."""
 
