@@ -1,0 +1,1 @@
+"""Bugs planted on purpose: whether the oracles see each of them, and how soon."""
