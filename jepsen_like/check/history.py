@@ -34,6 +34,9 @@ class Unknown(Enum):
 
 UNKNOWN: Final = Unknown.UNKNOWN
 
+NEMESIS: Final = "nemesis"
+"""The process that injects faults; it is no client and its events are no operations."""
+
 
 class Event(msgspec.Struct, frozen=True):
     """One line of a history.
@@ -160,12 +163,14 @@ class History:
 def paired(events: Sequence[Event]) -> list[Operation]:
     """Pair invocations with completions by process, in the order of invocation.
 
-    An `info` without an invocation is a remark (Jepsen's nemesis writes such) and is passed over. Raises `Malformed`
-    for an `ok` or `fail` without an invocation.
+    What the process "nemesis" does, and an `info` without an invocation, are remarks and passed over. Raises
+    `Malformed` for an `ok` or `fail` without an invocation.
     """
     completion_of: dict[int, int] = {}
     asked_at: dict[Hashable, int] = {}
     for position, event in enumerate(events):
+        if event.process == NEMESIS:
+            continue
         if event.type is EventType.INVOKE:
             asked_at[event.process] = position
             continue
@@ -179,12 +184,8 @@ def paired(events: Sequence[Event]) -> list[Operation]:
     return [
         _operation(events, position, completion_of.get(position))
         for position, event in enumerate(events)
-        if event.type is EventType.INVOKE and (position in completion_of or not _is_remark(event))
+        if event.type is EventType.INVOKE and event.process != NEMESIS
     ]
-
-
-def _is_remark(event: Event) -> bool:
-    return event.process == "nemesis"
 
 
 def _operation(events: Sequence[Event], asked: int, answered: int | None) -> Operation:

@@ -5,10 +5,9 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from jepsen_like.check.history import Event, EventType, History
+from jepsen_like.check.event_of import event_of
+from jepsen_like.check.history import Event, History
 from jepsen_like.check.unreadable import Unreadable
-
-_TYPES = {kind.value: kind for kind in EventType}
 
 
 def write_jsonl(history: Iterable[Event], file: BinaryIO) -> None:
@@ -20,7 +19,7 @@ def write_jsonl(history: Iterable[Event], file: BinaryIO) -> None:
 def read_jsonl(lines: Iterable[bytes]) -> History:
     """Read what `write_jsonl` wrote, or anyone else. Empty lines are passed over; `index` becomes the line's number.
 
-    Raises `Unreadable`, which names the line (counted from 0) and what was expected there.
+    Raises `Unreadable`, which names the line and what was expected there.
     """
     return History(_events(lines))
 
@@ -50,37 +49,5 @@ def _events(lines: Iterable[bytes]) -> Iterator[Event]:
         try:
             found = decoder.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Unreadable(number, f"expected one JSON object, {error}") from error
-        yield event_of(found, number)
-
-
-def event_of(found: object, number: int) -> Event:
-    """The event that a decoded object describes. Raises `Unreadable` with the line's or element's number."""
-    if not isinstance(found, dict):
-        raise Unreadable(number, f"expected an object with process, type and f, found {_named(found)}")
-    kind = found.get("type")
-    if not isinstance(kind, str) or kind not in _TYPES:
-        raise Unreadable(number, f"expected type invoke, ok, fail or info, found {_short(kind)}")
-    f = found.get("f")
-    if not isinstance(f, str):
-        raise Unreadable(number, f"expected f to be the operation's name, found {_short(f)}")
-    process = found.get("process")
-    if not isinstance(process, int | str) or isinstance(process, bool):
-        raise Unreadable(number, f"expected process to be a number or a name, found {_short(process)}")
-    time = found.get("time")
-    if not isinstance(time, int | None):
-        raise Unreadable(number, f"expected time to be whole nanoseconds, found {_short(time)}")
-    return Event(
-        _TYPES[kind], process, f, found.get("value"), time, number, found.get("key"), found.get("error")
-    )
-
-
-def _named(found: object) -> str:
-    return {list: "an array", str: "a string", type(None): "null"}.get(
-        type(found), f"a {type(found).__name__}"
-    )
-
-
-def _short(found: object) -> str:
-    text = "nothing" if found is None else repr(found)
-    return text if len(text) <= 40 else text[:37] + "..."
+            raise Unreadable(f"line {number + 1}", f"expected one JSON object, {error}") from error
+        yield event_of(found, number, f"line {number + 1}")

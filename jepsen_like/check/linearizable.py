@@ -1,5 +1,6 @@
 """Whether a history is linearizable: could the operations have taken effect one by one, each while it was under way."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -7,7 +8,8 @@ import msgspec
 
 from jepsen_like.check.history import UNKNOWN, Event, EventType, History, Operation, paired
 from jepsen_like.check.model import Model, State
-from jepsen_like.check.search import Scene, Search
+from jepsen_like.check.scene import Scene
+from jepsen_like.check.search import Search
 from jepsen_like.check.verdict import Verdict
 
 _FIRST_SLICE = 2_000  # steps; then each round doubles, so that short searches end before long ones begin
@@ -29,7 +31,7 @@ class Impossible:
 
     - `event` is the position of the completion that ends the shortest prefix that is not linearizable.
     - `operation` is the operation that this event completes; `partition` is the object that it is about.
-    - `prefixes` are the orders that got furthest: none of them could go on to that completion.
+    - `prefixes` are orders of everything answered before it: none of them can go on to that completion.
     """
 
     event: int
@@ -162,7 +164,7 @@ class _Check:
             earlier = each.cut(event)
             if allowance.finish(earlier.search) is False:
                 broken, event = each, earlier.first_bad_event(allowance)
-        return broken.impossible(event, allowance)
+        return broken.impossible(event)
 
 
 class _Object:
@@ -187,35 +189,29 @@ class _Object:
     def first_bad_event(self, allowance: _Allowance) -> int:
         """The completion that ends the shortest prefix without an order. The whole is known to have none.
 
-        The search knows the answers to come, so what it could not get past (`deepest`) is a lower bound only: an
-        answer given later may be what proves the earlier ones wrong. Nearly always it is the event itself; from
-        there the steps double, then halve. Prefixes of linearizable histories are linearizable.
+        Prefixes of linearizable histories are linearizable, so it can be found by halving. The search names the
+        place to begin with, nearly always the right one. It need not be: the search knows the answers to come, and
+        an answer given later may be what proves the earlier ones wrong. What it could not get past is a lower bound.
         """
-        hindsight = self.search.scene.returns[self.search.deepest].returned or 0
         ends = sorted(each.returned for each in self._operations if each.returned is not None)
-        ends = [end for end in ends if end >= hindsight]
-        low, high, stride = 0, 0, 1  # prefixes before `low` have an order
-        while high < len(ends) - 1 and self._explained(ends[high], allowance):
-            low, high, stride = high + 1, min(high + stride, len(ends) - 1), stride * 2
-        while low < high:
-            middle = (low + high) // 2
-            if self._explained(ends[middle], allowance):
-                low = middle + 1
-            else:
-                high = middle
-        return ends[high]
+        returns, refuted = self.search.scene.returns, self.search.refuted
+        guess = bisect_left(ends, returns[self.search.deepest if refuted is None else refuted].returned or 0)
+        low = 0 if refuted is not None else guess
+        return ends[
+            first_where(lambda place: not self._explained(ends[place], allowance), low, len(ends) - 1, guess)
+        ]
 
     def _explained(self, position: int, allowance: _Allowance) -> bool:
         """Whether the prefix that ends at `position` has an order; taken to have none if nobody can say in time."""
         return allowance.finish(self.cut(position).search) is True
 
-    def impossible(self, event: int, allowance: _Allowance) -> Impossible:
+    def impossible(self, event: int) -> Impossible:
         """The report about the completion at `event`: what it completes and the orders that stop before it."""
-        before = self.cut(event)
-        allowance.finish(before.search)
-        again = Search(before.search.scene, stop_at=before.search.deepest)
-        allowance.finish(again)
-        prefixes = [LegalPrefix(tuple(order), state) for order, state in again.stopped[:_PREFIXES_SHOWN]]
+        scene = self.cut(event - 1).search.scene
+        before = Search(scene, stop_at=len(scene.returns))
+        while before.found is None and len(before.stopped) < _PREFIXES_SHOWN and before.steps < _LONG_SLICE:
+            before.advance(1)
+        prefixes = [LegalPrefix(tuple(order), state) for order, state in before.stopped]
         operation = next(each for each in self._operations if each.returned == event)
         return Impossible(event, operation, self.key, tuple(prefixes))
 
@@ -225,3 +221,32 @@ def _as_of(operation: Operation, position: int) -> Operation:
     if operation.returned is None or operation.returned <= position:
         return operation
     return msgspec.structs.replace(operation, result=UNKNOWN, outcome=EventType.INFO, returned=None)
+
+
+def first_where(true: Callable[[int], bool], low: int, high: int, guess: int) -> int:
+    """The least place in low..high where `true`, which stays true above it and is known to be true at `high`.
+
+    Near `guess` it takes few questions: strides away from it double, then what is left is halved.
+    """
+    assert low <= guess <= high, f"the guess {guess} lies outside {low}..{high}"
+    stride = 1
+    if guess < high and not true(guess):
+        low = guess + 1
+        while low + stride - 1 < high:
+            probe = low + stride - 1
+            if true(probe):
+                high = probe
+                break
+            low, stride = probe + 1, stride * 2
+    else:
+        high = guess
+        while high - stride >= low:
+            probe = high - stride
+            if not true(probe):
+                low = probe + 1
+                break
+            high, stride = probe, stride * 2
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if true(middle) else (middle + 1, high)
+    return high

@@ -31,7 +31,8 @@ class Model:
     - `initial` is the state before the first operation.
     - `step` is a pure function. Arguments and results arrive immutable and hashable: lists as tuples, dicts as
       tuples of sorted pairs (`frozen` says how).
-    - With the result `UNKNOWN` the operation's answer was never heard: any result is legal that it could have had.
+    - With the result `UNKNOWN` the operation's answer was never heard: any result is legal that it could have had, and
+      the state after it is the same as with that result.
     """
 
     initial: State = None
@@ -57,6 +58,22 @@ class Model:
     def overwrites(self, f: str, argument: Value, result: Value) -> bool:
         """True if the operation is legal in every state and what follows does not depend on the state before."""
         return False
+
+    def goal(self, f: str, argument: Value, result: Value) -> State | Illegal:
+        """The one state in which an observer can have had this result, or `ILLEGAL` if there are several."""
+        return ILLEGAL
+
+    def landing(self, f: str, argument: Value, result: Value) -> State | Illegal:
+        """The state after the operation where it does not depend on the state before, else `ILLEGAL`.
+
+        An operation that lands may be illegal in some states, such as a comparison that succeeded; with the result
+        `UNKNOWN` it may also have done nothing.
+        """
+        return ILLEGAL
+
+    def leads(self, state: State, goal: State) -> bool:
+        """False if operations without a `landing` cannot turn `state` into `goal`, an observer's only state."""
+        return True
 
     def arranged(self, operation: Operation) -> Operation:
         """The operation as `partition` and `step` take it: here a model accepts other ways to write it down."""

@@ -34,6 +34,15 @@ class Register(Model):
     def overwrites(self, f: str, argument: Value, result: Value) -> bool:
         return f == "write"
 
+    def goal(self, f: str, argument: Value, result: Value) -> State | Illegal:
+        return result if f == "read" else ILLEGAL
+
+    def landing(self, f: str, argument: Value, result: Value) -> State | Illegal:
+        return argument if f == "write" else ILLEGAL
+
+    def leads(self, state: State, goal: State) -> bool:
+        return bool(state == goal)
+
 
 class CasRegister(Model):
     """A register with `cas [old, new]`, which answers False where the comparison failed, and anything else if it set.
@@ -59,6 +68,17 @@ class CasRegister(Model):
 
     def overwrites(self, f: str, argument: Value, result: Value) -> bool:
         return f == "write"
+
+    def goal(self, f: str, argument: Value, result: Value) -> State | Illegal:
+        return result if f == "read" else ILLEGAL
+
+    def landing(self, f: str, argument: Value, result: Value) -> State | Illegal:
+        if f == "write":
+            return argument
+        return argument[1] if f == "cas" else ILLEGAL
+
+    def leads(self, state: State, goal: State) -> bool:
+        return bool(state == goal)
 
     def arranged(self, operation: Operation) -> Operation:
         if operation.f == "cas" and not _is_pair(operation.argument):
@@ -132,6 +152,26 @@ class KeyValue(Model):
 
     def overwrites(self, f: str, argument: Value, result: Value) -> bool:
         return f in ("put", "write", "delete")
+
+    def goal(self, f: str, argument: Value, result: Value) -> State | Illegal:
+        return result if f in ("get", "read") else ILLEGAL
+
+    def landing(self, f: str, argument: Value, result: Value) -> State | Illegal:
+        if f in ("put", "write"):
+            return argument
+        if f == "delete":
+            return self.initial
+        return argument[1] if f == "cas" else ILLEGAL
+
+    def leads(self, state: State, goal: State) -> bool:
+        """Appending keeps what is there, and makes something of nothing."""
+        if state is None or state == goal:
+            return True
+        if isinstance(goal, str):
+            return isinstance(state, str) and goal.startswith(state)
+        if isinstance(goal, bytes):
+            return isinstance(state, bytes) and goal.startswith(state)
+        return isinstance(goal, tuple) and isinstance(state, tuple) and goal[: len(state)] == state
 
     def arranged(self, operation: Operation) -> Operation:
         if operation.key is None:

@@ -18,99 +18,21 @@ search gets past the last return. Why what it leaves out cannot matter:
   the state, and the next operation is one that would be illegal, or lead elsewhere, without it: else it could be left
   out. In particular the next one does not overwrite. For the same reason none is placed last, after all returns.
 - *Unanswered observers* were removed before: they restrict nobody and change nothing.
+- *Answered twins first.* While an answered operation with equal effect is under way, it goes before an unanswered
+  one: in an order where the unanswered goes first they can change places.
+- *Hopeless positions.* An observer that must still take effect, and can in one state only, needs a way to that state:
+  from here by operations that build on the state, or through one not yet placed that lands where such a way begins.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from jepsen_like.check.history import UNKNOWN, EventType, Operation
-from jepsen_like.check.model import ILLEGAL, Illegal, Model, State, frozen
+from jepsen_like.check.history import UNKNOWN, Operation
+from jepsen_like.check.model import ILLEGAL, Illegal, State
+from jepsen_like.check.scene import Scene
+from jepsen_like.check.unexplained import unexplained
 
 _NOTHING: Final = Illegal.ILLEGAL  # no unanswered operation came just before
-
-
-class Scene:
-    """The operations of one object, laid out for the search: who is under way at each return.
-
-    - `returns` are the answered operations in the order of their returns; `unanswered` stand in order of invocation.
-    - `movers[k]` and `observers[k]` are ranks in `returns`, under way when `returns[k]` returns, in rank order;
-      `arrivals[k]` are those of `observers[k]` that were not yet under way at the return before.
-    - `bits[rank]` is the operation's bit while it is under way; bits are used again, so they stay few.
-    - `waiting[k]` is how many of `unanswered` were invoked before `returns[k]` returns.
-    - `twins[i]` is the unanswered operation, equal to the i-th, that was invoked last before it, else -1.
-    """
-
-    def __init__(self, model: Model, operations: Sequence[Operation]) -> None:
-        self.model = model
-        frozen_operations = [_frozen(operation) for operation in operations]
-        self.returns = sorted(
-            (each for each in frozen_operations if each.outcome is EventType.OK),
-            key=lambda each: each.returned or 0,
-        )
-        self.unanswered = [
-            each
-            for each in frozen_operations
-            if each.outcome is EventType.INFO and not model.observes(each.f, each.argument, UNKNOWN)
-        ]
-        self.unanswered.sort(key=lambda each: each.invoked)
-        self.twins = _twins(self.unanswered)
-        self.blind = [model.overwrites(each.f, each.argument, each.result) for each in self.returns]
-        self.blind_unanswered = [model.overwrites(each.f, each.argument, UNKNOWN) for each in self.unanswered]
-        self.bits = [0] * len(self.returns)
-        self.movers: list[tuple[int, ...]] = []
-        self.observers: list[tuple[int, ...]] = []
-        self.arrivals: list[tuple[int, ...]] = []
-        self.waiting: list[int] = []
-        self._lay_out()
-
-    def _lay_out(self) -> None:
-        """One walk over invocations and returns. Invocations come in their own order, returns in theirs."""
-        asked = sorted(range(len(self.returns)), key=lambda rank: self.returns[rank].invoked)
-        observes = [self.model.observes(each.f, each.argument, each.result) for each in self.returns]
-        movers: list[int] = []
-        observers: list[int] = []
-        free: list[int] = []
-        following = waiting = 0
-        for rank, operation in enumerate(self.returns):
-            assert operation.returned is not None, f"an answered operation returned nowhere: {operation}"
-            arrivals = []
-            while following < len(asked) and self.returns[asked[following]].invoked < operation.returned:
-                newcomer = asked[following]
-                following += 1
-                self.bits[newcomer] = free.pop() if free else 1 << (len(movers) + len(observers))
-                (observers if observes[newcomer] else movers).append(newcomer)
-                if observes[newcomer]:
-                    arrivals.append(newcomer)
-            while waiting < len(self.unanswered) and self.unanswered[waiting].invoked < operation.returned:
-                waiting += 1
-            self.movers.append(tuple(sorted(movers)))
-            self.observers.append(tuple(sorted(observers)))
-            self.arrivals.append(tuple(sorted(arrivals)))
-            self.waiting.append(waiting)
-            (observers if observes[rank] else movers).remove(rank)
-            free.append(self.bits[rank])
-
-
-def _frozen(operation: Operation) -> Operation:
-    return Operation(
-        operation.process,
-        operation.f,
-        operation.key,
-        frozen(operation.argument),
-        frozen(operation.result),
-        operation.outcome,
-        operation.invoked,
-        operation.returned,
-    )
-
-
-def _twins(unanswered: Sequence[Operation]) -> list[int]:
-    latest: dict[tuple[str, Any], int] = {}
-    twins = []
-    for place, operation in enumerate(unanswered):
-        twins.append(latest.get((operation.f, operation.argument), -1))
-        latest[(operation.f, operation.argument)] = place
-    return twins
 
 
 class _Position:
@@ -133,6 +55,7 @@ class Search:
 
     - `found` is None while the search goes on, then whether an order exists.
     - `deepest` is the most returns that any order got past.
+    - `refuted` is the rank of an observer that nothing can explain, so that no search was needed, else None.
     """
 
     def __init__(self, scene: Scene, *, stop_at: int | None = None) -> None:
@@ -145,7 +68,11 @@ class Search:
         self._stop_at = stop_at
         self._seen: dict[tuple[int, int, State], list[int]] = {}
         self._path: list[_Position] = []
-        self._visit(self._settled(_Position(0, 0, 0, scene.model.initial, ()), changed=True))
+        self.refuted = unexplained(scene)
+        if self.refuted is not None:
+            self.found = False
+        else:
+            self._visit(self._settled(_Position(0, 0, 0, scene.model.initial, ()), changed=True))
 
     def order(self) -> list[Operation]:
         """The operations in the order in which they took effect, up to where the search stands."""
@@ -156,17 +83,21 @@ class Search:
         limit = self.steps + steps
         path = self._path
         while self.found is None and self.steps < limit:
-            following = next(path[-1].ways, None)
+            following = next(path[-1].ways, None) if path else None
             if following is not None:
                 self._visit(following)
-            elif len(path) == 1:
-                self.found = False
-            else:
+            elif path:
                 path.pop()
+            else:
+                self.found = False
         return self.found
 
     def _visit(self, position: _Position) -> None:
         """Go on from `position`, unless a position that could do as much was seen."""
+        if position.k > self.deepest:
+            self.deepest = position.k
+        if self._hopeless(position):
+            return
         key = (position.k, position.placed, position.state)
         used = position.used
         seen = self._seen.get(key)
@@ -178,8 +109,6 @@ class Search:
             seen[:] = [more for more in seen if more & used != used]
             seen.append(used)
         self._path.append(position)
-        if position.k > self.deepest:
-            self.deepest = position.k
         if position.k == self._stop_at:
             self.stopped.append((self.order(), position.state))
         elif position.k == len(self.scene.returns):
@@ -187,11 +116,38 @@ class Search:
         else:
             position.ways = self._ways(position)
 
+    def _hopeless(self, position: _Position) -> bool:
+        """True if some observer under way, or the next to come, can take effect nowhere from here."""
+        scene, k = self.scene, position.k
+        if k == len(scene.returns):
+            return False
+        for rank in scene.observers[k]:
+            if not position.placed & scene.bits[rank] and self._unreachable(rank, position):
+                return True
+        upcoming = scene.upcoming[k]
+        return upcoming >= 0 and self._unreachable(upcoming, position)
+
+    def _unreachable(self, rank: int, position: _Position) -> bool:
+        scene, k = self.scene, position.k
+        goal = scene.goals[rank]
+        if goal is ILLEGAL or scene.model.leads(position.state, goal):
+            return False
+        self.steps += 1
+        movers, unanswered = scene.paths(rank)
+        if unanswered & ~position.used:
+            return False
+        now = scene.returns[k].returned or 0
+        for each in movers:
+            if each >= k and (scene.returns[each].invoked > now or not position.placed & scene.bits[each]):
+                return False
+        return True
+
     def _ways(self, position: _Position) -> Iterator[_Position]:
         """The positions one operation further: answered operations first, the next to return foremost."""
         scene, step = self.scene, self.scene.model.step
         k, placed, used, state = position.k, position.placed, position.used, position.state
         before = position.before
+        reached: list[tuple[str, Any, State]] = []
         for rank in scene.movers[k]:
             if placed & scene.bits[rank] or (before is not _NOTHING and scene.blind[rank]):
                 continue
@@ -200,6 +156,8 @@ class Search:
             after = step(state, operation.f, operation.argument, operation.result)
             if after is ILLEGAL or (before is not _NOTHING and after == self._without(before, operation)):
                 continue
+            if scene.unanswered:
+                reached.append((operation.f, operation.argument, after))
             way = _Position(k, placed | scene.bits[rank], used, after, (operation,))
             yield self._settled(way, changed=after != state)
         for place in range(scene.waiting[k]):
@@ -211,7 +169,7 @@ class Search:
             operation = scene.unanswered[place]
             self.steps += 1
             after = step(state, operation.f, operation.argument, UNKNOWN)
-            if after is ILLEGAL or after == state:
+            if after is ILLEGAL or after == state or (operation.f, operation.argument, after) in reached:
                 continue
             if before is not _NOTHING and after == self._without(before, operation):
                 continue

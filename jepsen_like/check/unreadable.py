@@ -2,8 +2,8 @@
 
 
 class Unreadable(ValueError):
-    """A file that cannot be read as a history: `line` counts from 0, the sentence says what was expected there."""
+    """A file that cannot be read as a history: `place` says where ("line 3", counted from 1), the text what is wrong."""
 
-    def __init__(self, line: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.line = line
+    def __init__(self, place: str, sentence: str) -> None:
+        super().__init__(f"{place}: {sentence}")
+        self.place = place
