@@ -1,0 +1,310 @@
+"""Carries out a plan's faults on the machines and wires of a core run, and takes back those that end."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from jepsen_like.sim.atlas import Atlas
+from jepsen_like.sim.core.fleet import Fleet
+from jepsen_like.sim.core.host import Host
+from jepsen_like.sim.core.timeline import Timeline
+from jepsen_like.sim.core.trace import Trace
+from jepsen_like.sim.core.wires import Wires
+from jepsen_like.sim.faults import (
+    LEADER,
+    AnyFault,
+    Campaign,
+    Crash,
+    Damage,
+    DiskFails,
+    DiskFull,
+    DiskSlow,
+    DiskStall,
+    Drift,
+    Failpoint,
+    Hang,
+    Kill,
+    OneWay,
+    Partition,
+    Pause,
+    Ring,
+    SlowLink,
+    Squall,
+    Stop,
+    WallJump,
+    Wipe,
+    ends,
+    name,
+)
+from jepsen_like.sim.links import Link, between, one_way, ring
+from jepsen_like.sim.plan import Plan
+from raftlog.core.ids import Micros
+
+
+class Skipped(Exception):
+    """The fault cannot be carried out now; the message says why."""
+
+
+class Nemesis:
+    """Where faults of one kind overlap on a node, the one that lasts longest decides when it is over.
+
+    Invariants: after `stand_down` nothing is taken back any more: who recovers the cluster decides what heals.
+    """
+
+    def __init__(self, plan: Plan, timeline: Timeline, wires: Wires, fleet: Fleet, trace: Trace) -> None:
+        self._plan = plan
+        self._timeline = timeline
+        self._wires = wires
+        self._fleet = fleet
+        self._trace = trace
+        self._hosts = {host.name: host for host in fleet.hosts.values()}
+        self._squalls = 0
+        self._active = True
+        self.atlas = Atlas(plan.names[: plan.voters], plan.names[plan.voters :])
+        self.done: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
+        self._spans: list[tuple[Micros, Micros]] = []
+
+    def start(self) -> None:
+        """Put down all faults."""
+        for number, fault in enumerate(self._plan.faults, 1):
+            self._timeline.at(fault.at, self._begin, fault, number)
+
+    def stand_down(self) -> None:
+        """The time of faults is over. What is broken stays so until somebody mends it."""
+        self._active = False
+
+    @property
+    def quiet(self) -> Micros:
+        """How long no fault was under way and the weather was calm."""
+        weather = self._plan.weather
+        if weather.loss or weather.duplicate or weather.reorder or weather.breaks:
+            return 0
+        free, end = 0, 0
+        for begin, over in sorted(self._spans):
+            free += max(0, begin - end)
+            end = max(end, over)
+        return free + max(0, self._plan.span - end)
+
+    # -- one fault
+
+    def _begin(self, fault: AnyFault, number: int, _: None = None) -> None:
+        kind = name(fault)
+        try:
+            text = self._carry_out(fault, number)
+        except Skipped as why:
+            self.skipped[kind] += 1
+            self._trace.note("skipped", kind)
+            self._trace.tell("net", "note", f"{kind} is skipped: {why}")
+            return
+        self.done[kind] += 1
+        self._fleet.events += 1
+        self._spans.append((fault.at, min(ends(fault), self._plan.span)))
+        self._trace.note("fault", kind, text)
+        self._trace.tell(_lane(fault, text), "fault", f"{kind} {text}", flight=-number)
+
+    def _carry_out(self, fault: AnyFault, number: int) -> str:
+        match fault:
+            case Crash(nodes=nodes, down=down):
+                return self._take_down(nodes, down, number, power=True)
+            case Kill(nodes=nodes, down=down):
+                return self._take_down(nodes, down, number, power=False)
+            case Wipe(node=node):
+                return self._wipe(node)
+            case Pause(nodes=nodes, span=span):
+                return self._pause(nodes, span, number)
+            case Hang(nodes=nodes, span=span):
+                return self._hang(nodes, span, number)
+            case Partition(sides=sides, span=span):
+                groups = [self._names(side) for side in sides]
+                return self._cut(between(groups), span, number, " | ".join(map(",".join, groups)))
+            case OneWay(origins=origins, targets=targets, span=span):
+                here, there = self._names(origins), self._names(targets)
+                return self._cut(one_way(here, there), span, number, f"{','.join(here)} -> {','.join(there)}")
+            case Ring(nodes=nodes, span=span):
+                names = self._names(nodes)
+                return self._cut(ring(names), span, number, " ".join(names))
+            case Squall(weather=weather, span=span):
+                self._wires.change(weather)
+                self._squalls += 1
+                self._after(span, self._squall_passes, self._squalls, number)
+                return f"delay {weather.delay[0]}..{weather.delay[1]} us, loss {weather.loss:g}"
+            case SlowLink(origin=origin, target=target, delay=delay, span=span):
+                return self._slow_link(origin, target, delay, span, number)
+            case Drift(node=node, ppm=ppm, span=span):
+                return self._drift(node, ppm, span, number)
+            case WallJump(node=node, by=by):
+                host = self._host(node)
+                host.clock.set_wall(by)
+                return f"{host.name} by {by / 1e6:g}s"
+            case DiskStall(node=node, span=span):
+                host = self._host(node)
+                host.stalled_until = max(host.stalled_until, self._timeline.now + span)
+                self._after(span, self._heals, host.name, number)
+                return host.name
+            case DiskSlow(node=node, latency=latency, span=span):
+                host = self._host(node)
+                host.slow_until, host.latency = self._timeline.now + span, latency
+                self._after(span, self._heals, host.name, number)
+                return f"{host.name} {latency / 1e3:g}ms"
+            case Campaign(node=node):
+                host = self._running(self._host(node))
+                self._fleet.campaign(host)
+                return host.name
+            case Stop() | DiskFails() | DiskFull() | Damage() | Failpoint():
+                raise Skipped("it needs whole nodes: run it on the node tier")
+
+    # -- processes
+
+    def _take_down(self, nodes: Iterable[str], down: Micros, number: int, *, power: bool) -> str:
+        hosts = self._up(nodes)
+        for host in hosts:
+            self._fleet.crash(host, power=power)
+            _forget_process(host)
+            host.down_until = self._timeline.now + down
+            self._after(down, self._restart, host, number)
+        return ",".join(host.name for host in hosts)
+
+    def _restart(self, host: Host, number: int) -> None:
+        if host.process is None and not host.wiped and self._timeline.now >= host.down_until:
+            self._fleet.boot(host)
+            self._heals(host.name, number)
+
+    def _wipe(self, node: str) -> str:
+        host = self._host(node)
+        if not self.atlas.claim(host.name):
+            raise Skipped(
+                f"{host.name} must keep its disk: {', '.join(self.atlas.destroyed) or 'nobody'} lost it"
+            )
+        self._fleet.wipe(host)
+        _forget_process(host)
+        return host.name
+
+    def _pause(self, nodes: Iterable[str], span: Micros, number: int) -> str:
+        hosts = self._up(nodes)
+        for host in hosts:
+            host.paused_until = max(host.paused_until, self._timeline.now + span)
+            self._fleet.pause(host)
+            self._after(span, self._resume, host, number)
+        return ",".join(host.name for host in hosts)
+
+    def _resume(self, host: Host, number: int) -> None:
+        if host.process is not None and host.process.paused and self._timeline.now >= host.paused_until:
+            self._fleet.resume(host)
+            self._heals(host.name, number)
+
+    def _hang(self, nodes: Iterable[str], span: Micros, number: int) -> str:
+        hosts = self._up(nodes)
+        for host in hosts:
+            host.hung_until = max(host.hung_until, self._timeline.now + span)
+            self._fleet.hang(host)
+            self._after(span, self._unhang, host, number)
+        return ",".join(host.name for host in hosts)
+
+    def _unhang(self, host: Host, number: int) -> None:
+        if host.process is not None and host.process.hung and self._timeline.now >= host.hung_until:
+            self._fleet.unhang(host)
+            self._heals(host.name, number)
+
+    # -- the network
+
+    def _cut(self, links: Iterable[Link], span: Micros, number: int, text: str) -> str:
+        wires = self._wires.cut(links)
+        if not wires:
+            raise Skipped(f"{text} leaves nothing to cut")
+        self._after(span, self._mend, wires, number)
+        return text
+
+    def _mend(self, wires: list, number: int) -> None:  # type: ignore[type-arg]
+        self._wires.mend(wires)
+        self._heals("net", number)
+
+    def _squall_passes(self, squall: int, number: int) -> None:
+        if squall == self._squalls:
+            self._wires.change(self._wires.fair)
+        self._heals("net", number)
+
+    def _slow_link(self, origin: str, target: str, delay: Micros, span: Micros, number: int) -> str:
+        ends = self._name(origin), self._name(target)
+        if ends[0] == ends[1]:
+            raise Skipped(f"{ends[0]} has no link to itself")
+        wire = self._wires.wire(*ends)
+        wire.extra += delay
+        self._after(span, self._speed_up, (wire, delay), number)
+        return f"{wire.name} by {delay / 1e3:g}ms"
+
+    def _speed_up(self, slowed: tuple, number: int) -> None:  # type: ignore[type-arg]
+        wire, delay = slowed
+        wire.extra -= delay
+        self._heals("net", number)
+
+    # -- clocks
+
+    def _drift(self, node: str, ppm: int, span: Micros, number: int) -> str:
+        host, now = self._host(node), self._timeline.now
+        host.clock.drift(ppm, now)
+        host.drifts_until = now + span
+        self._fleet.rewind(host)
+        self._after(span, self._true_again, host, number)
+        return f"{host.name} {ppm:+d} ppm"
+
+    def _true_again(self, host: Host, number: int) -> None:
+        if self._timeline.now >= host.drifts_until:
+            host.clock.drift(0, self._timeline.now)
+            self._fleet.rewind(host)
+            self._heals(host.name, number)
+
+    # -- who and when
+
+    def _name(self, name: str) -> str:
+        """A name with `leader` replaced by whoever leads."""
+        if name != LEADER:
+            return name
+        leader = self._fleet.leader
+        if leader is None:
+            raise Skipped("nobody leads")
+        return leader.name
+
+    def _names(self, names: Iterable[str]) -> list[str]:
+        return [self._name(name) for name in names]
+
+    def _host(self, name: str) -> Host:
+        host = self._hosts[self._name(name)]
+        if host.wiped:
+            raise Skipped(f"{host.name} is gone for good")
+        return host
+
+    def _running(self, host: Host) -> Host:
+        if host.process is None or host.process.paused:
+            raise Skipped(f"{host.name} does not run")
+        return host
+
+    def _up(self, names: Iterable[str]) -> list[Host]:
+        hosts = [self._hosts[name] for name in dict.fromkeys(self._names(names))]
+        up = [host for host in hosts if host.process is not None]
+        if not up:
+            raise Skipped(f"{', '.join(host.name for host in hosts)} is down")
+        return up
+
+    def _after(self, span: Micros, act: Callable[..., None], what: object, number: int) -> None:
+        self._timeline.at(self._timeline.now + span, self._if_active, act, what, number)
+
+    def _if_active(self, act: Callable[..., None], what: object, number: int) -> None:
+        if self._active:
+            act(what, number)
+
+    def _heals(self, lane: str, number: int) -> None:
+        self._trace.note("heal", lane, number)
+        self._trace.tell(lane, "heal", f"{lane} is well again", flight=-number)
+
+
+def _forget_process(host: Host) -> None:
+    """What was done to a process ends with it."""
+    host.paused_until = host.hung_until = 0
+
+
+def _lane(fault: AnyFault, text: str) -> str:
+    match fault:
+        case Partition() | OneWay() | Ring() | Squall() | SlowLink():
+            return "net"
+        case _:
+            return text.partition(" ")[0].partition(",")[0]
