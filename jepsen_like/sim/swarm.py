@@ -47,19 +47,20 @@ def draw(seed: int, tier: Tier, *, span: Micros = SPAN) -> Plan:
         ((3, 0), (3, 0), (5, 0), (5, 0), (3, 1), (4, 0), (1, 0) if tier == "core" else (3, 0))
     )
     names = tuple(f"n{number}" for number in range(1, voters + learners + 1))
+    settings = _settings(random)
     return Plan(
         seed=seed,
         tier=tier,
         span=span,
         voters=voters,
         learners=learners,
-        settings=_settings(random),
+        settings=settings,
         weather=_weather(random, calm=random.random() < 0.4),
         sync=random.choice(((200, 300, 500), (200, 300, 500, 2_000, 20_000), (1_000, 5_000, 30_000, 80_000))),
         segment=random.choice((32 << 10, 64 << 10, 256 << 10)),
         early=random.choice((0, 400, 1_000)),
         started=random.choice((10 * SECOND, 2**31 * 1_000 - 10 * SECOND, 2**53 - 10 * SECOND)),
-        workload=_workload(random),
+        workload=_workload(random, settings),
         faults=_faults(random, tier, names, span),
     )
 
@@ -92,14 +93,16 @@ def _weather(random: Random, *, calm: bool) -> Weather:
     )
 
 
-def _workload(random: Random) -> Workload:
+def _workload(random: Random, settings: Settings) -> Workload:
+    size = random.choice((0, 0, 100, 2_000))
     return Workload(
         clients=random.choice((2, 3, 5)),
         rate=random.choice((5.0, 10.0, 20.0)),
         keys=random.choice((1, 3, 8)),
         reads=random.choice((0.2, 0.4, 0.7)),
         swaps=random.choice((0.0, 0.2, 0.5)),
-        size=random.choice((0, 0, 100, 2_000)),
+        # An entry that can never fit is refused as busy for ever.
+        size=min(size, settings.max_undecided // 4),
     )
 
 
