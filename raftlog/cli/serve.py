@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 from pathlib import Path
+from random import Random
 
 import click
 
@@ -11,7 +12,9 @@ from raftlog.cli.exits import CommandFailed, Exit
 from raftlog.cli.targets import ADDRESS
 from raftlog.cli.tls import tls_files, tls_options
 from raftlog.cli.toml import config_option
+from raftlog.clock import SystemClock
 from raftlog.core.settings import Settings
+from raftlog.failpoints import INERT, Action, BadRule, Failpoints
 from raftlog.server import (
     Address,
     BadMachine,
@@ -22,10 +25,13 @@ from raftlog.server import (
 )
 from raftlog.server.options import DiskFactory
 from raftlog.server.process import ServerFailed, run
+from raftlog.server.reports import log_warning
 from raftlog.server.server import refuse_optimised
 from raftlog.storage import LocalDisk, LogDamaged
 
 DEFAULT_MACHINE = "statemachines.kv:KeyValue"
+FAILPOINTS = "RAFTLOG_FAILPOINTS"
+"""The only way to arm a real node, and only at its start: no call and no file can."""
 
 
 @click.command("serve")
@@ -107,6 +113,7 @@ def command(
             settings=Settings(election_timeout=election_timeout * 1000, heartbeat=heartbeat * 1000),
             drain_seconds=drain,
             disk_factory=_factory(disk_factory),
+            failpoints=_failpoints(os.environ.get(FAILPOINTS, "")),
         )
     except (BadOptions, BadMachine, ValueError) as error:
         raise click.UsageError(str(error)) from error
@@ -117,6 +124,20 @@ def command(
     except ServerFailed as error:
         code = Exit.DAMAGED if isinstance(error.cause, LogDamaged) else Exit.FAILED
         raise CommandFailed(str(error), code) from error
+
+
+def _failpoints(rules: str) -> Failpoints:
+    if not rules.strip():
+        return INERT
+    try:
+        return Failpoints(rules, on_hit=_tell, random=Random(SystemClock().entropy()))
+    except BadRule as error:
+        raise click.UsageError(f"{FAILPOINTS}: {error}") from error
+
+
+def _tell(name: str, action: Action | None) -> None:
+    if action is not None:
+        log_warning("failpoint strikes", at=name, action=str(action))
 
 
 def _factory(spec: str | None) -> DiskFactory:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from raftlog.core.settings import Settings
+from raftlog.failpoints import INERT, Failpoints
 from raftlog.machine.contract import StateMachine
 from raftlog.server.address import Address
 from raftlog.storage.disk import Disk
@@ -45,6 +46,8 @@ class ServeOptions:
     drain_seconds: float = 5.0
     """How long a stop waits for what is in flight."""
     disk_factory: DiskFactory = LocalDisk
+    failpoints: Failpoints = INERT
+    """For tests: where this node is to crash, wait or fail. Never set by anything that comes over the network."""
 
     def __post_init__(self) -> None:
         if self.tls is None and not self.insecure and not self.listen.loopback:

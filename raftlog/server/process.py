@@ -15,7 +15,7 @@ from pathlib import Path
 import uvloop
 
 from raftlog.server.options import ServeOptions
-from raftlog.server.reports import log_event, start_log
+from raftlog.server.reports import log_event, log_warning, start_log
 from raftlog.server.server import CannotServe, Server
 from raftlog.storage import DiskError, LogDamaged, StorageRefused
 from raftlog.transport.tls import BadTlsFiles
@@ -55,6 +55,8 @@ def run(options: ServeOptions, *, log_json: bool = False, parent_fd: int | None 
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
     start_log(as_json=log_json, name=options.display_name)
+    if rules := options.failpoints.rules:
+        log_warning("FAILPOINTS ARE ARMED: this node fails on purpose", rules="; ".join(map(str, rules)))
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(options, parent_fd))

@@ -142,7 +142,7 @@ class Server:
     async def _open_directory(self, stack: AsyncExitStack) -> None:
         self._disk = self.options.disk_factory(self.options.data_dir)
         stack.push_async_callback(self._disk.close)
-        self._identity = await load_or_create(self._disk, self._clock)
+        self._identity = await load_or_create(self._disk, self._clock, failpoints=self.options.failpoints)
 
     def _open_port(self, stack: AsyncExitStack) -> grpc.aio.Server:
         """Everything that answers, on one port that is bound and not served yet."""
@@ -189,7 +189,12 @@ class Server:
     # -- the node
 
     async def _open_log(self) -> Wal:
-        return await Wal.open(self._disk, identity=self._identity, entropy=self._clock.entropy)
+        return await Wal.open(
+            self._disk,
+            identity=self._identity,
+            entropy=self._clock.entropy,
+            failpoints=self.options.failpoints,
+        )
 
     async def _start_node(self, wal: Wal) -> None:
         """Run the node until the server stops; returns once it runs."""
@@ -203,6 +208,7 @@ class Server:
             settings=self.options.settings,
             on_event=self._on_event,
             on_health=self._tell_health,
+            failpoints=self.options.failpoints,
         )
         started = asyncio.Event()
         self._running = self._tasks.create_task(self._run(node, started), name="node")
@@ -284,6 +290,7 @@ class Server:
                     cluster_id=cluster_id,
                     groups={META_GROUP: membership},
                     entropy=self._clock.entropy,
+                    failpoints=self.options.failpoints,
                 )
             except DiskError as error:
                 return error
@@ -334,9 +341,13 @@ class Server:
     # -- words
 
     def _impairments(self) -> tuple[str, ...]:
+        armed = self.options.failpoints.rules
+        found = (
+            [f"failpoints are armed, so it fails on purpose: {'; '.join(map(str, armed))}"] if armed else []
+        )
         if self._node is None:
-            return ()
-        found = list(self._node.impairments)
+            return tuple(found)
+        found += self._node.impairments
         if self._node.wal.full:
             found.append("there is no space for the next segment of the log: free some before it is needed")
         member = self._node.status(META_GROUP).membership.member(self.node_id)
