@@ -19,7 +19,10 @@ class HardState(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SnapshotMeta(msgspec.Struct, frozen=True):
-    """What a snapshot stands for: the whole log up to `last`, the membership in force there, the last log time.
+    """What stands for a prefix of the log: its last entry, the membership in force there, the last log time.
+
+    A snapshot of the state has one, and so has the place where a log begins, which may lie further back: entries are
+    kept behind the snapshot for followers that were away.
 
     A fresh cluster's bootstrap record is the snapshot of the empty prefix: `last` is 0@0.
     """
@@ -45,13 +48,17 @@ class Recovered(msgspec.Struct, frozen=True):
 
     hard_state: HardState
     base: SnapshotMeta
-    """The newest snapshot or bootstrap record; the log begins right after it."""
+    """Where the log begins: right after it. The bootstrap record, or what was purged last."""
     runs: tuple[TermRun, ...]
     last: Index
     memberships: tuple[MembershipAt, ...]
     """Membership entries after the base, oldest first."""
     last_log_time: Micros
     """The log time of the last entry, or of the base."""
+    snapshot: EntryId | None = None
+    """The newest durable snapshot of the state, at or after the base; None: it is the base."""
+    impaired: bool = False
+    """Something this node may have acknowledged had to be given up as damaged (D10); its log ends before that."""
 
 
 def fresh(membership: Membership) -> Recovered:

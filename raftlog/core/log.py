@@ -134,6 +134,41 @@ class Log:
         self._evict()
         return True
 
+    def compact(self, base: SnapshotMeta) -> None:
+        """Begin right after `base`, which is an entry of this log or what stands for everything before it."""
+        index = base.last.index
+        assert self.matches(base.last), (
+            f"cannot begin after {base.last}, which is not in a log of {self._runs}"
+        )
+        assert index <= self.durable, f"cannot begin after {index}: only {self.durable} is durable"
+        self._runs = [
+            TermRun(index, base.last.term),
+            *(run for run in self._runs if run.first > index),
+        ]
+        self._drop(index + 1 - self._window_first)
+        self.base = base
+
+    def install(self, base: SnapshotMeta) -> bool:
+        """Begin after a durable snapshot of what may lie beyond this log; whether anything of the log is kept.
+
+        What follows an entry that the snapshot ends with is kept. Otherwise the log differs from the one the snapshot
+        was made of, and goes as a whole: a conflicting tail must not survive.
+        """
+        kept = self.matches(base.last)
+        if kept:
+            for entry in self._window:
+                if self.durable < entry.index <= base.last.index:
+                    self._undurable_bytes -= entry.size
+            self.durable = max(self.durable, base.last.index)
+            self.compact(base)
+        else:
+            self._window.clear()
+            self._bytes = self._undurable_bytes = 0
+            self._window_first = base.last.index + 1
+            self._runs = [TermRun(base.last.index, base.last.term)]
+            self.base, self.last, self.durable = base, base.last, base.last.index
+        return kept
+
     def recent(self, first: Index, last: Index, max_bytes: int) -> tuple[Entry, ...] | None:
         """Entries from `first` on while they fit into `max_bytes`, at least one; None if the window lost `first`."""
         assert first <= last <= self.last.index, (
@@ -150,13 +185,19 @@ class Log:
         return tuple(taken)
 
     def _evict(self) -> None:
-        drop = 0
-        while self._bytes > self._max_bytes and self._window_first + drop <= self.durable:
-            self._bytes -= self._window[drop].size
+        drop, spare = 0, self._bytes - self._max_bytes
+        while spare > 0 and self._window_first + drop <= self.durable:
+            spare -= self._window[drop].size
             drop += 1
-        if drop:
-            del self._window[:drop]
-            self._window_first += drop
+        self._drop(drop)
+
+    def _drop(self, count: int) -> None:
+        """Forget the bodies of the first `count` entries of the window, if there are any."""
+        for entry in self._window[: max(count, 0)]:
+            self._bytes -= entry.size
+        if count > 0:
+            del self._window[:count]
+            self._window_first += count
 
 
 def _first(run: TermRun) -> Index:

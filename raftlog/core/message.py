@@ -1,8 +1,8 @@
 """What nodes of one group say to each other: one type per message, each with only the fields it needs.
 
 Every message carries `group`, `sender`, `to` and the sender's `term`. A receiver in a lower term adopts it, one in a
-higher term answers with its own; the exception is stated at `PreVoteRequest`. Later message kinds (installing a
-snapshot, `TimeoutNow`) join this union; the wire format holds their numbers free.
+higher term answers with its own; the exception is stated at `PreVoteRequest`. Later message kinds (`TimeoutNow`) join
+this union; the wire format holds their numbers free.
 """
 
 from typing import TypeAlias
@@ -116,6 +116,16 @@ class ReadIndexResponse(Envelope, frozen=True, kw_only=True):
     index: Index | None
 
 
+class SnapshotOffer(Envelope, frozen=True, kw_only=True):
+    """What you need next is compacted here: fetch the state at `last`, or a later one, from me or whoever has it.
+
+    Said again with every heartbeat until the receiver has come this far. The state itself travels beside the messages
+    of the cores, in a stream of its own.
+    """
+
+    last: EntryId
+
+
 Message: TypeAlias = (
     PreVoteRequest
     | PreVoteResponse
@@ -128,4 +138,5 @@ Message: TypeAlias = (
     | HeartbeatAck
     | ReadIndexRequest
     | ReadIndexResponse
+    | SnapshotOffer
 )

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from raftlog.core.durable import SnapshotMeta
 from raftlog.core.message import Message
-from raftlog.core.ready import Event, Load, Read
+from raftlog.core.ready import Event, Fetch, Load, Read
 
 
 @dataclass(slots=True)
@@ -15,6 +16,10 @@ class Outbox:
     loads: list[Load] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    install: SnapshotMeta | None = None
+    fetch: Fetch | None = None
+    healed: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.messages or self.after_sync or self.loads or self.reads or self.events)
+        said = self.messages or self.after_sync or self.loads or self.reads or self.events
+        return bool(said or self.install or self.fetch or self.healed)

@@ -35,6 +35,11 @@ class Progress:
     """A probe is under way; the next one waits for an answer or for a heartbeat's."""
     loading: bool = False
     """Entries for it are being read from disk."""
+    offered: Index | None = None
+    """The first snapshot offered since it needed one: what follows it is kept for this follower."""
+    applied: Index = 0
+    digest: int = 0
+    """What its last heartbeat answer said it had applied, and the digest of its state there."""
     impaired: bool = False
     """What it needs is unreadable here; nothing is sent until the log is repaired."""
     acked_round: int = 0
@@ -72,7 +77,7 @@ class Progress:
         self.match_index = max(self.match_index, match)
         self.next_index = max(self.next_index, match + 1)
         if self.mode is not Mode.REPLICATE:
-            self.mode, self.probing = Mode.REPLICATE, False
+            self.mode, self.probing, self.offered = Mode.REPLICATE, False, None
         return news
 
     def rejected(self, prev: Index, agrees: Index) -> bool:
@@ -100,3 +105,8 @@ class Progress:
         """What comes next is compacted."""
         self.probe_from(self.next_index)
         self.mode = Mode.SNAPSHOT
+
+    @property
+    def needed_from(self) -> Index:
+        """The first index it may still ask for."""
+        return (self.match_index if self.offered is None else max(self.offered, self.match_index)) + 1

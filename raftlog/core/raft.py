@@ -4,7 +4,7 @@ from collections import deque
 from random import Random
 from typing import Final
 
-from raftlog.core.durable import HardState, Recovered
+from raftlog.core.durable import HardState, Recovered, SnapshotMeta
 from raftlog.core.entry import Entry, EntryKind
 from raftlog.core.ids import EntryId, GroupId, Index, Micros, NodeId, RequestId
 from raftlog.core.membership import Membership
@@ -17,6 +17,7 @@ from raftlog.core.message import (
     PreVoteResponse,
     ReadIndexRequest,
     ReadIndexResponse,
+    SnapshotOffer,
     VoteRequest,
     VoteResponse,
 )
@@ -58,6 +59,8 @@ class Raft:
         self._shown = self._face()
         self._writes: deque[tuple[Micros, Index | None]] = deque()
         """Of each write handed to storage and not yet completed: when it was, and its first entry's index."""
+        self._installing = 0
+        """How many writes, counted from the oldest, must complete until an installed snapshot stands in the log."""
 
     # -- inputs
 
@@ -101,6 +104,7 @@ class Raft:
         assert self._writes, "storage reports a write that was never handed over"
         self._writes.popleft()
         state.writing_since = self._writes[0][0] if self._writes else None
+        self._installs_done()
         if hard_state is not None:
             state.synced = hard_state
         if last is not None:
@@ -113,6 +117,46 @@ class Raft:
         firsts = [first for _, first in self._writes if first is not None]
         firsts += [entry.index for entry in self._state.unwritten[:1]]
         return min(firsts, default=None)
+
+    def snapshot_taken(self, at: EntryId, now: Micros) -> None:
+        """The driver has a durable snapshot of the state machine at `at`, which it has applied."""
+        self._at(now)
+        self._state.snapshot_taken(at)
+
+    def compact(self, index: Index, log_time: Micros, now: Micros) -> None:
+        """Let the log begin right after `index`, whose entry has that log time; never beyond the newest snapshot.
+
+        `needed_from` tells which entries followers would then have to do without.
+        """
+        self._at(now)
+        if index > self._state.log.base.last.index:
+            self._state.compact(index, log_time)
+
+    def snapshot_fetched(self, meta: SnapshotMeta, digest: int, now: Micros) -> None:
+        """What `Ready.fetch` asked for is here, checked and durable; `digest` is that of its state.
+
+        It is taken where it is news; an older snapshot never replaces newer state.
+        """
+        state = self._state
+        self._at(now)
+        state.fetching = None
+        if meta.last.index > state.committed and not isinstance(self._role, Leader):
+            state.install(meta, digest)
+            self._installing = len(self._writes) + 1
+            state.installing = True
+            if isinstance(self._role, Follower):
+                self._role.installed()
+
+    def fetch_failed(self, now: Micros) -> None:
+        """What `Ready.fetch` asked for cannot be had; the leader will offer again."""
+        self._at(now)
+        self._state.fetching = None
+
+    def _installs_done(self) -> None:
+        """Nothing is acknowledged before the write that made the log begin after the snapshot is synced."""
+        if self._installing:
+            self._installing -= 1
+            self._state.installing = self._installing > 0
 
     def entries_loaded(
         self, peer: NodeId, first: Index, entries: tuple[Entry, ...] | Missing, now: Micros
@@ -168,12 +212,16 @@ class Raft:
         outbox = state.take_outbox()
         made = Ready(
             messages=tuple(outbox.messages),
+            base=state.take_base(),
             hard_state=hard_state,
             entries=entries,
             messages_after_sync=tuple(outbox.after_sync),
             loads=tuple(outbox.loads),
+            install=outbox.install,
             apply=state.take_apply(),
             reads=tuple(outbox.reads),
+            fetch=outbox.fetch,
+            healed=outbox.healed,
             events=tuple(outbox.events),
         )
         if made.writes:
@@ -194,6 +242,11 @@ class Raft:
     def leader(self) -> NodeId | None:
         """The leader of the current term, where it is known."""
         return self._role.leader
+
+    @property
+    def needed_from(self) -> Index:
+        """The first index another node in contact may still ask this one for: what lies there is to be kept."""
+        return self._role.needed_from
 
     @property
     def leads(self) -> bool:
@@ -225,7 +278,8 @@ class Raft:
             committed=state.committed,
             applied=state.applied,
             durable=state.log.durable,
-            snapshot=state.log.base.last.index,
+            snapshot=state.snapshot.index,
+            impaired=state.impaired,
             digest=state.digest,
             runs=state.log.runs,
             membership=state.membership,
@@ -237,7 +291,14 @@ class Raft:
         if not isinstance(self._role, Leader):
             return ()
         return tuple(
-            PeerStatus(peer, progress.mode.value, progress.match_index, progress.next_index)
+            PeerStatus(
+                peer,
+                progress.mode.value,
+                progress.match_index,
+                progress.next_index,
+                progress.applied,
+                progress.digest,
+            )
             for peer, progress in self._role.progress.items()
         )
 
@@ -258,7 +319,7 @@ class Raft:
             return False
         if isinstance(message, PreVoteResponse) and message.granted:
             return False
-        speaks = isinstance(message, AppendRequest | Heartbeat)
+        speaks = isinstance(message, AppendRequest | Heartbeat | SnapshotOffer)
         self._state.adopt(message.term)
         self._change(
             Follow(message.sender if speaks else None, f"term {message.term} seen from {message.sender}")
@@ -270,7 +331,7 @@ class Raft:
 
         A read that was meant for a leader is refused by everyone else, so that its asker need not wait for nothing.
         """
-        if isinstance(message, AppendRequest | Heartbeat) and isinstance(
+        if isinstance(message, AppendRequest | Heartbeat | SnapshotOffer) and isinstance(
             self._role, PreCandidate | Candidate
         ):
             self._change(Follow(message.sender, f"{message.sender} leads the term"))
@@ -285,7 +346,7 @@ class Raft:
         state = self._state
         head = state.head(message.sender)
         match message:
-            case AppendRequest() | Heartbeat():
+            case AppendRequest() | Heartbeat() | SnapshotOffer():
                 state.send(HeartbeatAck(**head, round=0, applied=state.applied, digest=state.digest))
             case VoteRequest():
                 state.promise(VoteResponse(**head, granted=False))

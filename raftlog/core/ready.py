@@ -3,14 +3,18 @@
 The driver owes exactly this:
 
 1. send `messages` at once;
-2. hand `hard_state` and `entries` to storage as one write; writes complete in the order they were handed over;
+2. hand `base`, `hard_state` and `entries`, in this order, to storage as one write; writes complete in the order they
+   were handed over;
 3. when that write and all earlier ones are synced, send `messages_after_sync` and, if there was a write, call
    `Raft.storage_done` with its `hard_state` and the id of its last entry (a Ready that writes nothing counts as synced
    once all earlier writes are);
 4. read each of `loads` and answer it with `Raft.entries_loaded`;
-5. apply `apply`, in order and in batches of its own choosing, and report progress with `Raft.applied`;
-6. answer `reads` once the state machine has applied up to their index;
-7. show `events` to people.
+5. restore the state machine from the snapshot `install` stands for, before anything else is applied;
+6. apply `apply`, in order and in batches of its own choosing, and report progress with `Raft.applied`;
+7. answer `reads` once the state machine has applied up to their index;
+8. get the snapshot that `fetch` names and report it with `Raft.snapshot_fetched` or `Raft.fetch_failed`;
+9. once `healed` is set, let storage forget that this node was impaired;
+10. show `events` to people.
 
 It may start the next Ready before the write of this one is done.
 """
@@ -20,7 +24,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from raftlog.core.durable import HardState
+from raftlog.core.durable import HardState, SnapshotMeta
 from raftlog.core.entry import Entry
 from raftlog.core.ids import EntryId, Index, Micros, NodeId, RequestId, Term
 from raftlog.core.message import Message
@@ -49,6 +53,16 @@ class Missing(Enum):
     """A snapshot has replaced them."""
     DAMAGED = "damaged"
     """They are unreadable; storage has reported where."""
+
+
+class Fetch(msgspec.Struct, frozen=True):
+    """Get the state at `last`, or a later one, from `peer` or from anybody else who has it.
+
+    At most one is under way: the next is asked for after this one was reported.
+    """
+
+    peer: NodeId
+    last: EntryId
 
 
 class ReadReleased(msgspec.Struct, frozen=True):
@@ -91,27 +105,39 @@ class MessageRefused(msgspec.Struct, frozen=True):
     reason: str
 
 
-Event: TypeAlias = RoleChanged | PeerImpaired | MessageRefused
+class Healed(msgspec.Struct, frozen=True):
+    """An impaired node has again all it may ever have acknowledged: it votes and campaigns."""
+
+    at: Index
+
+
+Event: TypeAlias = RoleChanged | PeerImpaired | MessageRefused | Healed
 
 
 class Ready(msgspec.Struct, frozen=True):
     """A batch of effects. See the module for what the driver owes."""
 
     messages: tuple[Message, ...] = ()
+    base: SnapshotMeta | None = None
+    """From now on the log begins right after this. When it is no entry of the log, the whole log goes."""
     hard_state: HardState | None = None
     entries: tuple[Entry, ...] = ()
     """To be written from `entries[0].index` on, replacing whatever stood there and after it."""
     messages_after_sync: tuple[Message, ...] = ()
     loads: tuple[Load, ...] = ()
+    install: SnapshotMeta | None = None
+    """The state machine is to be that of this fetched snapshot; `apply` goes on right after it."""
     apply: IndexRange | None = None
     """Committed and durable here; given once. Bodies come from `Raft.recent` or, if that is None, from storage."""
     reads: tuple[Read, ...] = ()
+    fetch: Fetch | None = None
+    healed: bool = False
     events: tuple[Event, ...] = ()
 
     @property
     def writes(self) -> bool:
         """Whether anything has to reach the disk."""
-        return self.hard_state is not None or bool(self.entries)
+        return self.hard_state is not None or bool(self.entries) or self.base is not None
 
 
 class Proposed(msgspec.Struct, frozen=True):

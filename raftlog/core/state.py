@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from raftlog.core.durable import HardState, Recovered
+from raftlog.core.durable import HardState, Recovered, SnapshotMeta
 from raftlog.core.entry import Entry, EntryKind, seal
 from raftlog.core.ids import EntryId, GroupId, Index, Micros, NodeId, Term
 from raftlog.core.log import Log
 from raftlog.core.membership import Membership, MembershipAt, decode_membership
 from raftlog.core.message import Envelope, Message
 from raftlog.core.outbox import Outbox
-from raftlog.core.ready import IndexRange, MessageRefused
+from raftlog.core.ready import Healed, IndexRange, MessageRefused
 from raftlog.core.settings import MAX_VOTE_SPAN, Settings
 
 
@@ -21,20 +21,24 @@ class State:
     Invariants:
     - `term` never decreases, and within a term `vote` is set at most once;
     - nothing leaves in a term that is not durable: such messages wait for the sync;
-    - `base <= applied <= handed <= min(committed, durable)` and `committed <= last`; none of them ever decreases;
+    - `base <= snapshot <= applied <= handed <= min(committed, durable)`, `committed <= last`; none ever decreases;
     - no entry at or below `committed` is ever replaced;
     - the membership in force is that of the newest entry in the log that sets one, committed or not (thesis 4.1).
     """
 
     __slots__ = (
         "_last_log_time",
+        "_unwritten_base",
         "_written",
         "applied",
         "committed",
         "digest",
+        "fetching",
         "group",
         "handed",
         "hole",
+        "impaired",
+        "installing",
         "log",
         "may_lead",
         "memberships",
@@ -43,6 +47,7 @@ class State:
         "outbox",
         "random",
         "settings",
+        "snapshot",
         "synced",
         "term",
         "unwritten",
@@ -75,9 +80,11 @@ class State:
         self.vote: NodeId | None = recovered.hard_state.vote
         self.log = Log(base, recovered.runs, recovered.last, max_bytes=settings.max_recent)
         self.memberships = [base.membership, *recovered.memberships]
-        self.committed: Index = max(recovered.hard_state.commit, base.last.index)
-        self.handed: Index = base.last.index
-        self.applied: Index = base.last.index
+        self.snapshot: EntryId = base.last if recovered.snapshot is None else recovered.snapshot
+        """The newest durable snapshot of the state machine."""
+        self.committed: Index = max(recovered.hard_state.commit, self.snapshot.index)
+        self.handed: Index = self.snapshot.index
+        self.applied: Index = self.snapshot.index
         self.digest = 0
         self.synced = recovered.hard_state
         """Term and vote as they are on disk."""
@@ -90,11 +97,21 @@ class State:
         """False while the driver cannot apply what it would decide."""
         self.hole: Index | None = None
         """The first index known to be unreadable here: such a node promises nothing at or beyond it."""
+        self.impaired = recovered.impaired
+        """It had to give up entries that it may have acknowledged: it neither votes nor campaigns (see `heal`)."""
+        self.fetching: EntryId | None = None
+        """The snapshot the driver was asked to get and has not reported."""
+        self.installing = False
+        """An installed snapshot does not yet stand in the durable log."""
         self.outbox = Outbox()
         self._written = recovered.hard_state
+        self._unwritten_base: SnapshotMeta | None = None
         self._last_log_time = recovered.last_log_time
         assert self.committed <= self.log.last.index, (
             f"commit hint {self.committed} is beyond {self.log.last}"
+        )
+        assert self.log.base.last.index <= self.snapshot.index, (
+            f"the log begins after {self.log.base.last}, the snapshot stands for {self.snapshot}"
         )
         if self._may_have_promised(recovered):
             self.votes_refused_until = now + MAX_VOTE_SPAN
@@ -123,7 +140,12 @@ class State:
     @property
     def may_campaign(self) -> bool:
         """Only a voter with a whole log and a working state machine asks for votes."""
-        return self.may_lead and self.hole is None and self.membership.may_vote(self.node)
+        return self.may_lead and self.whole and self.membership.may_vote(self.node)
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything this node ever acknowledged can be read here."""
+        return self.hole is None and not self.impaired
 
     @property
     def refuses_votes(self) -> bool:
@@ -190,6 +212,61 @@ class State:
         assert index <= self.log.last.index, f"cannot commit {index}: the log ends with {self.log.last}"
         self.committed = max(self.committed, index)
 
+    # -- snapshots
+
+    def snapshot_taken(self, at: EntryId) -> None:
+        """The state at `at` is in a durable file."""
+        assert at.index <= self.applied, f"a snapshot at {at}, and only {self.applied} is applied"
+        self.snapshot = max(self.snapshot, at)
+
+    def compact(self, index: Index, log_time: Micros) -> None:
+        """Let the log begin after `index`, whose entry has that log time."""
+        term = self.log.term_at(index)
+        assert term is not None, (
+            f"cannot begin after {index}: the log has {self.log.base.last} to {self.log.last}"
+        )
+        assert index <= self.snapshot.index, (
+            f"cannot begin after {index}: the snapshot stands for {self.snapshot}"
+        )
+        membership = next(at for at in reversed(self.memberships) if at.index <= index)
+        self._begin_after(SnapshotMeta(EntryId(term, index), membership, log_time))
+
+    def install(self, meta: SnapshotMeta, digest: int) -> None:
+        """Take the state that a durable, fetched snapshot stands for; it is decided, and newer than what is here."""
+        at = meta.last
+        assert at.index > self.committed, f"a snapshot at {at} is no news: {self.committed} is committed"
+        if not self.log.install(meta):
+            self.memberships = [meta.membership]
+            self.unwritten.clear()
+            self._last_log_time = meta.log_time
+        self._begin_after(meta)
+        self.snapshot = at
+        self.committed = self.handed = self.applied = at.index
+        self.digest = digest
+        self.outbox.install = meta
+
+    def _begin_after(self, base: SnapshotMeta) -> None:
+        index = base.last.index
+        if base.last != self.log.base.last:
+            self.log.compact(base)
+        self.memberships = [base.membership, *(at for at in self.memberships if at.index > index)]
+        self.unwritten = [entry for entry in self.unwritten if entry.index > index]
+        if self.hole is not None and self.hole <= index:
+            self.hole = None
+        self._unwritten_base = base
+
+    def heal(self) -> None:
+        """Be a full member again.
+
+        A leader that had this node's copy count as lost still has everything decided: it was elected by a majority
+        without this node's vote, or led before the loss. So once it vouches, by a round of heartbeats begun after this
+        node's start, that nothing beyond some index is decided, and this node has everything up to there, it has
+        again all it ever acknowledged that counted.
+        """
+        self.impaired = False
+        self.outbox.healed = True
+        self.outbox.events.append(Healed(self.committed))
+
     # -- effects
 
     def send(self, message: Message) -> None:
@@ -210,6 +287,11 @@ class State:
         self.outbox.events.append(MessageRefused(message.sender, reason))
 
     # -- for Ready
+
+    def take_base(self) -> SnapshotMeta | None:
+        """Where the log begins, if that has changed."""
+        taken, self._unwritten_base = self._unwritten_base, None
+        return taken
 
     def take_write(self) -> tuple[HardState | None, tuple[Entry, ...]]:
         """What storage must write next: the hard state where it changed, and new entries.
@@ -232,7 +314,9 @@ class State:
     @property
     def has_write(self) -> bool:
         """Whether `take_write` would give anything."""
-        return bool(self.unwritten) or (self.term, self.vote) != (self._written.term, self._written.vote)
+        if self.unwritten or self._unwritten_base is not None:
+            return True
+        return (self.term, self.vote) != (self._written.term, self._written.vote)
 
     @property
     def can_apply(self) -> bool:

@@ -14,10 +14,14 @@ class PeerStatus(msgspec.Struct, frozen=True):
     mode: str
     match_index: Index
     next_index: Index
+    applied: Index = 0
+    """What its last heartbeat answer said it had applied, and the digest of its state there."""
+    digest: int = 0
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """Invariants: `snapshot <= applied <= min(committed, durable)`, `durable <= last` and `committed <= last`."""
+    """Invariants: `first - 1 <= snapshot <= applied <= min(committed, durable)`; `durable <= last`; `committed <= last`.
+    """
 
     node: NodeId
     group: GroupId
@@ -31,6 +35,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     applied: Index
     durable: Index
     snapshot: Index
+    """Of the newest durable snapshot; the log may begin earlier, at `first`."""
+    impaired: bool
+    """It gave up damaged entries that it may have acknowledged: no vote until it has them again."""
     digest: int
     runs: tuple[TermRun, ...]
     """Where each term begins in the retained log; the first run is the base's."""

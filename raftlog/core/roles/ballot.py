@@ -26,4 +26,4 @@ def answer_vote(state: State, message: VoteRequest, *, leading: bool) -> bool:
 
 def _would_vote(state: State, message: PreVoteRequest | VoteRequest) -> bool:
     """A node that keeps a promise to a leader, or that has lost part of its log, has no vote to give."""
-    return not state.refuses_votes and state.hole is None and state.log.up_to_date(message.last)
+    return not state.refuses_votes and state.whole and state.log.up_to_date(message.last)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from raftlog.core.entry import Entry, EntryKind
-from raftlog.core.ids import EntryId, Index, Micros, NodeId, RequestId
+from raftlog.core.ids import Boot, EntryId, Index, Micros, NodeId, RequestId
 from raftlog.core.membership import decode_membership
 from raftlog.core.message import (
     AppendAccepted,
@@ -14,9 +14,10 @@ from raftlog.core.message import (
     Message,
     ReadIndexRequest,
     ReadIndexResponse,
+    SnapshotOffer,
     VoteRequest,
 )
-from raftlog.core.ready import MessageRefused, ReadRefused, ReadReleased
+from raftlog.core.ready import Fetch, MessageRefused, ReadRefused, ReadReleased
 from raftlog.core.roles.ballot import answer_vote
 from raftlog.core.roles.role import Ask, Change, Role
 from raftlog.core.settings import MAX_VOTE_SPAN
@@ -41,6 +42,12 @@ class Follower(Role):
         """Verified entries wait for the disk before they are acknowledged."""
         self._reads: dict[RequestId, Micros] = {}
         """Reads passed to the leader, and when to give them up."""
+        self._healing: RequestId | None = None
+        """An impaired node's question what is decided."""
+        self._healing_until: Micros = 0
+        """When to ask it again."""
+        self._whole_at: Index | None = None
+        """The leader's answer: with everything up to here this node is whole again."""
 
     @property
     def deadline(self) -> Micros:
@@ -72,6 +79,8 @@ class Follower(Role):
                 self._append(message)
             case Heartbeat() if self._hears(message.sender):
                 self._heartbeat(message)
+            case SnapshotOffer() if self._hears(message.sender):
+                self._offered(message)
             case VoteRequest():
                 if answer_vote(self.state, message, leading=False):
                     self._patience_ends = self.state.patience()
@@ -85,6 +94,7 @@ class Follower(Role):
         """Acknowledge what has become durable."""
         if self._owes_ack:
             self._acknowledge()
+        self._heal()
         return None
 
     def read_index(self, id: RequestId) -> None:
@@ -123,6 +133,7 @@ class Follower(Role):
         state.commit_to(message.commit)
         head = state.head(message.sender)
         state.send(HeartbeatAck(**head, round=message.round, applied=state.applied, digest=state.digest))
+        self._heal()
 
     def _append(self, message: AppendRequest) -> None:
         state = self.state
@@ -157,6 +168,8 @@ class Follower(Role):
 
     def _acknowledge(self) -> None:
         state = self.state
+        if state.installing:
+            return
         assert self._leader is not None, "entries were taken from a leader"
         match = min(self.verified, state.log.durable)
         if state.hole is not None:
@@ -164,9 +177,45 @@ class Follower(Role):
         self._owes_ack = match < self.verified
         state.send(AppendAccepted(**state.head(self._leader), match=match))
 
+    # -- snapshots
+
+    def _offered(self, message: SnapshotOffer) -> None:
+        """Have the driver fetch it, unless this log has come further; then the leader learns that."""
+        state = self.state
+        if message.last.index <= state.committed:
+            self.verified = max(self.verified, state.committed)
+            self._owes_ack = True
+            self._acknowledge()
+        elif state.fetching is None:
+            state.fetching = message.last
+            state.outbox.fetch = Fetch(message.sender, message.last)
+
+    def installed(self) -> None:
+        """The log now begins after a fetched snapshot; its leader is told once that is durable."""
+        self.verified = max(self.verified, self.state.committed)
+        self._owes_ack = self._leader is not None
+
+    # -- an impaired node
+
+    def _heal(self) -> None:
+        """Ask what is decided, and be whole again once all of that is durable here (see `State.heal`)."""
+        state = self.state
+        if not state.impaired or self._leader is None:
+            return
+        if self._whole_at is not None and self._whole_at <= min(state.committed, state.log.durable):
+            state.heal()
+        elif self._whole_at is None and state.now >= self._healing_until:
+            self._healing = RequestId(Boot(state.random.getrandbits(64)), state.random.getrandbits(32))
+            self._healing_until = state.now + state.settings.election_timeout
+            state.send(ReadIndexRequest(**state.head(self._leader), id=self._healing))
+
     # -- reads
 
     def _read_answered(self, message: ReadIndexResponse) -> None:
+        if message.id == self._healing:
+            self._healing, self._whole_at = None, message.index
+            self._heal()
+            return
         if self._reads.pop(message.id, None) is None:
             return
         if message.index is None:

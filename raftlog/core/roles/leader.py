@@ -13,9 +13,10 @@ from raftlog.core.message import (
     Message,
     ReadIndexRequest,
     ReadIndexResponse,
+    SnapshotOffer,
     VoteRequest,
 )
-from raftlog.core.progress import Progress
+from raftlog.core.progress import Mode, Progress
 from raftlog.core.reads import ReadRequest, Reads
 from raftlog.core.ready import (
     Busy,
@@ -129,7 +130,7 @@ class Leader(Role):
                 self._reads.add(ReadRequest(message.sender, message.id))
             case VoteRequest():
                 answer_vote(self.state, message, leading=True)
-            case AppendRequest() | Heartbeat():
+            case AppendRequest() | Heartbeat() | SnapshotOffer():
                 self.state.refuse(message, f"claims to lead term {self.state.term}, which this node leads")
             case _:
                 pass
@@ -146,7 +147,10 @@ class Leader(Role):
 
     def _heartbeat_acked(self, message: HeartbeatAck, progress: Progress) -> None:
         progress.acked_round = max(progress.acked_round, message.round)
+        progress.applied, progress.digest = message.applied, message.digest
         self._release_reads()
+        if progress.mode is Mode.SNAPSHOT:
+            self._offer(message.sender, progress)
         if progress.stalled(self.state.now, self.state.settings.heartbeat):
             self._nudge(message.sender, progress)
 
@@ -214,10 +218,7 @@ class Leader(Role):
     def _send_entries(self, peer: NodeId, progress: Progress) -> None:
         state, first = self.state, progress.next_index
         if state.log.term_at(first - 1) is None:
-            progress.needs_snapshot()
-            state.outbox.events.append(
-                PeerImpaired(peer, f"needs entry {first}, which a snapshot has replaced")
-            )
+            self._snapshot_needed(peer, progress)
             return
         entries = state.log.recent(first, state.log.last.index, state.settings.max_append)
         if entries is None:
@@ -235,12 +236,31 @@ class Leader(Role):
         if entries is Missing.DAMAGED:
             return self._impaired(peer, progress, first)
         if isinstance(entries, Missing):
-            progress.needs_snapshot()
+            self._snapshot_needed(peer, progress)
         elif progress.next_index == first and progress.may_send(self.state.settings.max_inflight):
             # A slow read may have been asked for by an earlier leadership of this node, and replaced since.
             if all(self.state.log.matches(entry.id) for entry in entries):
                 self._replicate(peer, progress, entries)
         return None
+
+    def _snapshot_needed(self, peer: NodeId, progress: Progress) -> None:
+        progress.needs_snapshot()
+        reason = f"needs entry {progress.next_index}, which a snapshot has replaced"
+        self.state.outbox.events.append(PeerImpaired(peer, reason))
+        self._offer(peer, progress)
+
+    def _offer(self, peer: NodeId, progress: Progress) -> None:
+        """Repeated with every heartbeat's answer, for an offer may be lost and its receiver may start anew."""
+        last = self.state.snapshot
+        if progress.offered is None:
+            progress.offered = last.index
+        self.state.send(SnapshotOffer(**self.state.head(peer), last=last))
+
+    @property
+    def needed_from(self) -> Index:
+        """The first index that a follower in contact may still ask for."""
+        contact = (progress for peer, progress in self.progress.items() if self._in_contact(peer))
+        return min((progress.needed_from for progress in contact), default=self.state.log.last.index + 1)
 
     def _impaired(self, peer: NodeId, progress: Progress, first: Index) -> Change:
         progress.impaired = True

@@ -95,6 +95,11 @@ class Role:
     def applied(self, index: Index) -> None:
         """The state machine has got this far."""
 
+    @property
+    def needed_from(self) -> Index:
+        """The first index that another node may still ask this one for."""
+        return self.state.committed + 1
+
     def prepare(self) -> None:
         """A `Ready` is about to be made: send what has gathered."""
 
