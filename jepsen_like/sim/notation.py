@@ -20,6 +20,7 @@ from raftlog.core.message import (
     PreVoteResponse,
     ReadIndexRequest,
     ReadIndexResponse,
+    SnapshotOffer,
     VoteRequest,
     VoteResponse,
 )
@@ -36,6 +37,7 @@ KINDS: dict[str, type[Message]] = {
     "heartbeat-ack": HeartbeatAck,
     "read-request": ReadIndexRequest,
     "read-answer": ReadIndexResponse,
+    "offer": SnapshotOffer,
 }
 _NAMES = {kind: name for name, kind in KINDS.items()}
 
@@ -174,6 +176,8 @@ def _rest_text(message: Message) -> str:
             return str(message.id.counter)
         case ReadIndexResponse():
             return f"{message.id.counter}: {'refused' if message.index is None else message.index}"
+        case SnapshotOffer():
+            return f"state at {message.last}"
 
 
 def _granted(granted: bool) -> str:
@@ -229,6 +233,8 @@ def _forge(kind: str, group: GroupId, fields: dict[str, str], head: _Head) -> Me
             return head(Heartbeat, round=round_, commit=commit, vote_span=span(fields.pop("span", "1s")))
         case "heartbeat-ack":
             return head(HeartbeatAck, round=_number(fields, "round"), applied=0, digest=0)
+        case "offer":
+            return head(SnapshotOffer, last=position(fields.pop("last")))
         case _:
             raise ValueError(f"cannot forge a {kind!r}")
 

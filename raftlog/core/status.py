@@ -20,8 +20,7 @@ class PeerStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """Invariants: `first - 1 <= snapshot <= applied <= min(committed, durable)`; `durable <= last`; `committed <= last`.
-    """
+    """Invariants: `first - 1 <= snapshot <= applied <= committed, durable <= last`."""
 
     node: NodeId
     group: GroupId

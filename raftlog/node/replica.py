@@ -14,6 +14,8 @@ from raftlog.core.message import Message
 from raftlog.core.raft import Raft
 from raftlog.core.ready import (
     Busy,
+    Event,
+    Healed,
     IndexRange,
     Load,
     MessageRefused,
@@ -542,7 +544,7 @@ class Replica:
             Kind.FAILED, f"busy: {reason}; try again", retry_after=retry_after or self._settings.heartbeat
         )
 
-    def _show(self, event: RoleChanged | PeerImpaired | MessageRefused) -> None:
+    def _show(self, event: Event) -> None:
         fields: Mapping[str, object]
         match event:
             case RoleChanged():
@@ -554,6 +556,9 @@ class Replica:
             case MessageRefused():
                 fields = {"group": self.group, "peer": f"{event.sender:016x}"}
                 self._on_event(f"refused a message: {event.reason}", fields)
+            case Healed():
+                text = "has again all it ever acknowledged: votes and may lead"
+                self._on_event(text, {"group": self.group, "index": event.at})
 
 
 def refuse_all(parts: Sequence[Batch], result: Result) -> None:

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15raftlog/pb/raft.proto\x12\nraftlog.pb\"\x87\x01\n\x05Hello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x12\n\ncluster_id\x18\x02 \x01(\x06\x12\x11\n\tfrom_node\x18\x03 \x01(\x06\x12\x0f\n\x07to_node\x18\x04 \x01(\x06\x12\x0c\n\x04\x62oot\x18\x05 \x01(\x06\x12\x1e\n\x04lane\x18\x06 \x01(\x0e\x32\x10.raftlog.pb.Lane\"B\n\x07Welcome\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0f\n\x07node_id\x18\x02 \x01(\x06\x12\x0c\n\x04\x62oot\x18\x03 \x01(\x06\":\n\x06Packet\x12 \n\x05hello\x18\x01 \x01(\x0b\x32\x11.raftlog.pb.Hello\x12\x0e\n\x06\x66rames\x18\x02 \x03(\x0c\"\x92\x01\n\x05\x46rame\x12&\n\x07message\x18\x01 \x01(\x0b\x32\x13.raftlog.pb.MessageH\x00\x12&\n\x07\x66orward\x18\x02 \x01(\x0b\x32\x13.raftlog.pb.ForwardH\x00\x12\x31\n\rforward_reply\x18\x03 \x01(\x0b\x32\x18.raftlog.pb.ForwardReplyH\x00\x42\x06\n\x04kind\"&\n\x07\x45ntryId\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\"*\n\tRequestId\x12\x0c\n\x04\x62oot\x18\x01 \x01(\x06\x12\x0f\n\x07\x63ounter\x18\x02 \x01(\x04\"g\n\x05\x45ntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\x0c\n\x04kind\x18\x03 \x01(\r\x12\x10\n\x08log_time\x18\x04 \x01(\x04\x12\x10\n\x08\x63hecksum\x18\x05 \x01(\x06\x12\x0f\n\x07payload\x18\x06 \x01(\x0c\"\xa2\x05\n\x07Message\x12\r\n\x05group\x18\x01 \x01(\x04\x12\x0e\n\x06sender\x18\x02 \x01(\x06\x12\n\n\x02to\x18\x03 \x01(\x06\x12\x0c\n\x04term\x18\x04 \x01(\x04\x12\x36\n\x10pre_vote_request\x18\n \x01(\x0b\x32\x1a.raftlog.pb.PreVoteRequestH\x00\x12\x38\n\x11pre_vote_response\x18\x0b \x01(\x0b\x32\x1b.raftlog.pb.PreVoteResponseH\x00\x12/\n\x0cvote_request\x18\x0c \x01(\x0b\x32\x17.raftlog.pb.VoteRequestH\x00\x12\x31\n\rvote_response\x18\r \x01(\x0b\x32\x18.raftlog.pb.VoteResponseH\x00\x12\x33\n\x0e\x61ppend_request\x18\x0e \x01(\x0b\x32\x19.raftlog.pb.AppendRequestH\x00\x12\x35\n\x0f\x61ppend_accepted\x18\x0f \x01(\x0b\x32\x1a.raftlog.pb.AppendAcceptedH\x00\x12\x35\n\x0f\x61ppend_rejected\x18\x10 \x01(\x0b\x32\x1a.raftlog.pb.AppendRejectedH\x00\x12*\n\theartbeat\x18\x11 \x01(\x0b\x32\x15.raftlog.pb.HeartbeatH\x00\x12\x31\n\rheartbeat_ack\x18\x12 \x01(\x0b\x32\x18.raftlog.pb.HeartbeatAckH\x00\x12:\n\x12read_index_request\x18\x13 \x01(\x0b\x32\x1c.raftlog.pb.ReadIndexRequestH\x00\x12<\n\x13read_index_response\x18\x14 \x01(\x0b\x32\x1d.raftlog.pb.ReadIndexResponseH\x00\x42\x06\n\x04kindJ\x04\x08\x15\x10\x1e\"3\n\x0ePreVoteRequest\x12!\n\x04last\x18\x01 \x01(\x0b\x32\x13.raftlog.pb.EntryId\"9\n\x0fPreVoteResponse\x12\x15\n\rproposed_term\x18\x01 \x01(\x04\x12\x0f\n\x07granted\x18\x02 \x01(\x08\"6\n\x0bVoteRequest\x12!\n\x04last\x18\x01 \x01(\x0b\x32\x13.raftlog.pb.EntryIdJ\x04\x08\x02\x10\x03\"\x1f\n\x0cVoteResponse\x12\x0f\n\x07granted\x18\x01 \x01(\x08\"f\n\rAppendRequest\x12!\n\x04prev\x18\x01 \x01(\x0b\x32\x13.raftlog.pb.EntryId\x12\"\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x11.raftlog.pb.Entry\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\x04\"\x1f\n\x0e\x41ppendAccepted\x12\r\n\x05match\x18\x01 \x01(\x04\"V\n\x0e\x41ppendRejected\x12!\n\x04prev\x18\x01 \x01(\x0b\x32\x13.raftlog.pb.EntryId\x12!\n\x04hint\x18\x02 \x01(\x0b\x32\x13.raftlog.pb.EntryId\"=\n\tHeartbeat\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x0e\n\x06\x63ommit\x18\x02 \x01(\x04\x12\x11\n\tvote_span\x18\x03 \x01(\x04\">\n\x0cHeartbeatAck\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x0f\n\x07\x61pplied\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x06\"5\n\x10ReadIndexRequest\x12!\n\x02id\x18\x01 \x01(\x0b\x32\x15.raftlog.pb.RequestId\"T\n\x11ReadIndexResponse\x12!\n\x02id\x18\x01 \x01(\x0b\x32\x15.raftlog.pb.RequestId\x12\x12\n\x05index\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x08\n\x06_index\"M\n\x07\x46orward\x12\r\n\x05group\x18\x01 \x01(\x04\x12!\n\x02id\x18\x02 \x01(\x0b\x32\x15.raftlog.pb.RequestId\x12\x10\n\x08\x63ommands\x18\x03 \x01(\x0c\"Q\n\x0c\x46orwardReply\x12\r\n\x05group\x18\x01 \x01(\x04\x12!\n\x02id\x18\x02 \x01(\x0b\x32\x15.raftlog.pb.RequestId\x12\x0f\n\x07replies\x18\x03 \x01(\x0c*<\n\x04Lane\x12\x14\n\x10LANE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bLANE_URGENT\x10\x01\x12\r\n\tLANE_BULK\x10\x02\x32>\n\x04Peer\x12\x36\n\x07\x44\x65liver\x12\x12.raftlog.pb.Packet\x1a\x13.raftlog.pb.Welcome(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15raftlog/pb/raft.proto\x12\nraftlog.pb\"\x87\x01\n\x05Hello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x12\n\ncluster_id\x18\x02 \x01(\x06\x12\x11\n\tfrom_node\x18\x03 \x01(\x06\x12\x0f\n\x07to_node\x18\x04 \x01(\x06\x12\x0c\n\x04\x62oot\x18\x05 \x01(\x06\x12\x1e\n\x04lane\x18\x06 \x01(\x0e\x32\x10.raftlog.pb.Lane\"B\n\x07Welcome\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0f\n\x07node_id\x18\x02 \x01(\x06\x12\x0c\n\x04\x62oot\x18\x03 \x01(\x06\":\n\x06Packet\x12 \n\x05hello\x18\x01 \x01(\x0b\x32\x11.raftlog.pb.Hello\x12\x0e\n\x06\x66rames\x18\x02 \x03(\x0c\"\x92\x01\n\x05\x46rame\x12&\n\x07message\x18\x01 \x01(\x0b\x32\x13.raftlog.pb.MessageH\x00\x12&\n\x07\x66orward\x18\x02 \x01(\x0b\x32\x13.raftlog.pb.ForwardH\x00\x12\x31\n\rforward_reply\x18\x03 \x01(\x0b\x32\x18.raftlog.pb.ForwardReplyH\x00\x42\x06\n\x04kind\"&\n\x07\x45ntryId\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\"*\n\tRequestId\x12\x0c\n\x04\x62oot\x18\x01 \x01(\x06\x12\x0f\n\x07\x63ounter\x18\x02 \x01(\x04\"g\n\x05\x45ntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\x0c\n\x04kind\x18\x03 \x01(\r\x12\x10\n\x08log_time\x18\x04 \x01(\x04\x12\x10\n\x08\x63hecksum\x18\x05 \x01(\x06\x12\x0f\n\x07payload\x18\x06 \x01(\x0c\"\xd7\x05\n\x07Message\x12\r\n\x05group\x18\x01 \x01(\x04\x12\x0e\n\x06sender\x18\x02 \x01(\x06\x12\n\n\x02to\x18\x03 \x01(\x06\x12\x0c\n\x04term\x18\x04 \x01(\x04\x12\x36\n\x10pre_vote_request\x18\n \x01(\x0b\x32\x1a.raftlog.pb.PreVoteRequestH\x00\x12\x38\n\x11pre_vote_response\x18\x0b \x01(\x0b\x32\x1b.raftlog.pb.PreVoteResponseH\x00\x12/\n\x0cvote_request\x18\x0c \x01(\x0b\x32\x17.raftlog.pb.VoteRequestH\x00\x12\x31\n\rvote_response\x18\r \x01(\x0b\x32\x18.raftlog.pb.VoteResponseH\x00\x12\x33\n\x0e\x61ppend_request\x18\x0e \x01(\x0b\x32\x19.raftlog.pb.AppendRequestH\x00\x12\x35\n\x0f\x61ppend_accepted\x18\x0f \x01(\x0b\x32\x1a.raftlog.pb.AppendAcceptedH\x00\x12\x35\n\x0f\x61ppend_rejected\x18\x10 \x01(\x0b\x32\x1a.raftlog.pb.AppendRejectedH\x00\x12*\n\theartbeat\x18\x11 \x01(\x0b\x32\x15.raftlog.pb.HeartbeatH\x00\x12\x31\n\rheartbeat_ack\x18\x12 \x01(\x0b\x32\x18.raftlog.pb.HeartbeatAckH\x00\x12:\n\x12read_index_request\x18\x13 \x01(\x0b\x32\x1c.raftlog.pb.ReadIndexRequestH\x00\x12<\n\x13read_index_response\x18\x14 \x01(\x0b\x32\x1d.raftlog.pb.ReadIndexResponseH\x00\x12\x33\n\x0esnapshot_offer\x18\x15 \x01(\x0b\x32\x19.raftlog.pb.SnapshotOfferH\x00\x42\x06\n\x04kindJ\x04\x08\x16\x10\x1e\"3\n\x0ePreVoteRequest\x12!\n\x04last\x18\x01 \x01(\x0b\x32\x13.raftlog.pb.EntryId\"9\n\x0fPreVoteResponse\x12\x15\n\rproposed_term\x18\x01 \x01(\x04\x12\x0f\n\x07granted\x18\x02 \x01(\x08\"6\n\x0bVoteRequest\x12!\n\x04last\x18\x01 \x01(\x0b\x32\x13.raftlog.pb.EntryIdJ\x04\x08\x02\x10\x03\"\x1f\n\x0cVoteResponse\x12\x0f\n\x07granted\x18\x01 \x01(\x08\"f\n\rAppendRequest\x12!\n\x04prev\x18\x01 \x01(\x0b\x32\x13.raftlog.pb.EntryId\x12\"\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x11.raftlog.pb.Entry\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\x04\"2\n\rSnapshotOffer\x12!\n\x04last\x18\x01 \x01(\x0b\x32\x13.raftlog.pb.EntryId\"\x1f\n\x0e\x41ppendAccepted\x12\r\n\x05match\x18\x01 \x01(\x04\"V\n\x0e\x41ppendRejected\x12!\n\x04prev\x18\x01 \x01(\x0b\x32\x13.raftlog.pb.EntryId\x12!\n\x04hint\x18\x02 \x01(\x0b\x32\x13.raftlog.pb.EntryId\"=\n\tHeartbeat\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x0e\n\x06\x63ommit\x18\x02 \x01(\x04\x12\x11\n\tvote_span\x18\x03 \x01(\x04\">\n\x0cHeartbeatAck\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x0f\n\x07\x61pplied\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x06\"5\n\x10ReadIndexRequest\x12!\n\x02id\x18\x01 \x01(\x0b\x32\x15.raftlog.pb.RequestId\"T\n\x11ReadIndexResponse\x12!\n\x02id\x18\x01 \x01(\x0b\x32\x15.raftlog.pb.RequestId\x12\x12\n\x05index\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x08\n\x06_index\"M\n\x07\x46orward\x12\r\n\x05group\x18\x01 \x01(\x04\x12!\n\x02id\x18\x02 \x01(\x0b\x32\x15.raftlog.pb.RequestId\x12\x10\n\x08\x63ommands\x18\x03 \x01(\x0c\"Q\n\x0c\x46orwardReply\x12\r\n\x05group\x18\x01 \x01(\x04\x12!\n\x02id\x18\x02 \x01(\x0b\x32\x15.raftlog.pb.RequestId\x12\x0f\n\x07replies\x18\x03 \x01(\x0c*<\n\x04Lane\x12\x14\n\x10LANE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bLANE_URGENT\x10\x01\x12\r\n\tLANE_BULK\x10\x02\x32>\n\x04Peer\x12\x36\n\x07\x44\x65liver\x12\x12.raftlog.pb.Packet\x1a\x13.raftlog.pb.Welcome(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'raftlog.pb.raft_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LANE']._serialized_start=2174
-  _globals['_LANE']._serialized_end=2234
+  _globals['_LANE']._serialized_start=2279
+  _globals['_LANE']._serialized_end=2339
   _globals['_HELLO']._serialized_start=38
   _globals['_HELLO']._serialized_end=173
   _globals['_WELCOME']._serialized_start=175
@@ -48,33 +48,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENTRY']._serialized_start=536
   _globals['_ENTRY']._serialized_end=639
   _globals['_MESSAGE']._serialized_start=642
-  _globals['_MESSAGE']._serialized_end=1316
-  _globals['_PREVOTEREQUEST']._serialized_start=1318
-  _globals['_PREVOTEREQUEST']._serialized_end=1369
-  _globals['_PREVOTERESPONSE']._serialized_start=1371
-  _globals['_PREVOTERESPONSE']._serialized_end=1428
-  _globals['_VOTEREQUEST']._serialized_start=1430
-  _globals['_VOTEREQUEST']._serialized_end=1484
-  _globals['_VOTERESPONSE']._serialized_start=1486
-  _globals['_VOTERESPONSE']._serialized_end=1517
-  _globals['_APPENDREQUEST']._serialized_start=1519
-  _globals['_APPENDREQUEST']._serialized_end=1621
-  _globals['_APPENDACCEPTED']._serialized_start=1623
-  _globals['_APPENDACCEPTED']._serialized_end=1654
-  _globals['_APPENDREJECTED']._serialized_start=1656
-  _globals['_APPENDREJECTED']._serialized_end=1742
-  _globals['_HEARTBEAT']._serialized_start=1744
-  _globals['_HEARTBEAT']._serialized_end=1805
-  _globals['_HEARTBEATACK']._serialized_start=1807
-  _globals['_HEARTBEATACK']._serialized_end=1869
-  _globals['_READINDEXREQUEST']._serialized_start=1871
-  _globals['_READINDEXREQUEST']._serialized_end=1924
-  _globals['_READINDEXRESPONSE']._serialized_start=1926
-  _globals['_READINDEXRESPONSE']._serialized_end=2010
-  _globals['_FORWARD']._serialized_start=2012
-  _globals['_FORWARD']._serialized_end=2089
-  _globals['_FORWARDREPLY']._serialized_start=2091
-  _globals['_FORWARDREPLY']._serialized_end=2172
-  _globals['_PEER']._serialized_start=2236
-  _globals['_PEER']._serialized_end=2298
+  _globals['_MESSAGE']._serialized_end=1369
+  _globals['_PREVOTEREQUEST']._serialized_start=1371
+  _globals['_PREVOTEREQUEST']._serialized_end=1422
+  _globals['_PREVOTERESPONSE']._serialized_start=1424
+  _globals['_PREVOTERESPONSE']._serialized_end=1481
+  _globals['_VOTEREQUEST']._serialized_start=1483
+  _globals['_VOTEREQUEST']._serialized_end=1537
+  _globals['_VOTERESPONSE']._serialized_start=1539
+  _globals['_VOTERESPONSE']._serialized_end=1570
+  _globals['_APPENDREQUEST']._serialized_start=1572
+  _globals['_APPENDREQUEST']._serialized_end=1674
+  _globals['_SNAPSHOTOFFER']._serialized_start=1676
+  _globals['_SNAPSHOTOFFER']._serialized_end=1726
+  _globals['_APPENDACCEPTED']._serialized_start=1728
+  _globals['_APPENDACCEPTED']._serialized_end=1759
+  _globals['_APPENDREJECTED']._serialized_start=1761
+  _globals['_APPENDREJECTED']._serialized_end=1847
+  _globals['_HEARTBEAT']._serialized_start=1849
+  _globals['_HEARTBEAT']._serialized_end=1910
+  _globals['_HEARTBEATACK']._serialized_start=1912
+  _globals['_HEARTBEATACK']._serialized_end=1974
+  _globals['_READINDEXREQUEST']._serialized_start=1976
+  _globals['_READINDEXREQUEST']._serialized_end=2029
+  _globals['_READINDEXRESPONSE']._serialized_start=2031
+  _globals['_READINDEXRESPONSE']._serialized_end=2115
+  _globals['_FORWARD']._serialized_start=2117
+  _globals['_FORWARD']._serialized_end=2194
+  _globals['_FORWARDREPLY']._serialized_start=2196
+  _globals['_FORWARDREPLY']._serialized_end=2277
+  _globals['_PEER']._serialized_start=2341
+  _globals['_PEER']._serialized_end=2403
 # @@protoc_insertion_point(module_scope)

@@ -254,6 +254,7 @@ class Message(_message.Message):
     HEARTBEAT_ACK_FIELD_NUMBER: _builtins.int
     READ_INDEX_REQUEST_FIELD_NUMBER: _builtins.int
     READ_INDEX_RESPONSE_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_OFFER_FIELD_NUMBER: _builtins.int
     group: _builtins.int
     sender: _builtins.int
     to: _builtins.int
@@ -280,6 +281,8 @@ class Message(_message.Message):
     def read_index_request(self) -> Global___ReadIndexRequest: ...
     @_builtins.property
     def read_index_response(self) -> Global___ReadIndexResponse: ...
+    @_builtins.property
+    def snapshot_offer(self) -> Global___SnapshotOffer: ...
     def __init__(
         self,
         *,
@@ -298,12 +301,13 @@ class Message(_message.Message):
         heartbeat_ack: Global___HeartbeatAck | None = ...,
         read_index_request: Global___ReadIndexRequest | None = ...,
         read_index_response: Global___ReadIndexResponse | None = ...,
+        snapshot_offer: Global___SnapshotOffer | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["append_accepted", b"append_accepted", "append_rejected", b"append_rejected", "append_request", b"append_request", "heartbeat", b"heartbeat", "heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "pre_vote_request", b"pre_vote_request", "pre_vote_response", b"pre_vote_response", "read_index_request", b"read_index_request", "read_index_response", b"read_index_response", "vote_request", b"vote_request", "vote_response", b"vote_response"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["append_accepted", b"append_accepted", "append_rejected", b"append_rejected", "append_request", b"append_request", "heartbeat", b"heartbeat", "heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "pre_vote_request", b"pre_vote_request", "pre_vote_response", b"pre_vote_response", "read_index_request", b"read_index_request", "read_index_response", b"read_index_response", "snapshot_offer", b"snapshot_offer", "vote_request", b"vote_request", "vote_response", b"vote_response"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_accepted", b"append_accepted", "append_rejected", b"append_rejected", "append_request", b"append_request", "group", b"group", "heartbeat", b"heartbeat", "heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "pre_vote_request", b"pre_vote_request", "pre_vote_response", b"pre_vote_response", "read_index_request", b"read_index_request", "read_index_response", b"read_index_response", "sender", b"sender", "term", b"term", "to", b"to", "vote_request", b"vote_request", "vote_response", b"vote_response"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_accepted", b"append_accepted", "append_rejected", b"append_rejected", "append_request", b"append_request", "group", b"group", "heartbeat", b"heartbeat", "heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "pre_vote_request", b"pre_vote_request", "pre_vote_response", b"pre_vote_response", "read_index_request", b"read_index_request", "read_index_response", b"read_index_response", "sender", b"sender", "snapshot_offer", b"snapshot_offer", "term", b"term", "to", b"to", "vote_request", b"vote_request", "vote_response", b"vote_response"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["pre_vote_request", "pre_vote_response", "vote_request", "vote_response", "append_request", "append_accepted", "append_rejected", "heartbeat", "heartbeat_ack", "read_index_request", "read_index_response"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["pre_vote_request", "pre_vote_response", "vote_request", "vote_response", "append_request", "append_accepted", "append_rejected", "heartbeat", "heartbeat_ack", "read_index_request", "read_index_response", "snapshot_offer"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -416,6 +420,28 @@ class AppendRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AppendRequest: _TypeAlias = AppendRequest  # noqa: Y015
+
+@_typing.final
+class SnapshotOffer(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def last(self) -> Global___EntryId:
+        """what the snapshot stands for"""
+
+    def __init__(
+        self,
+        *,
+        last: Global___EntryId | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last", b"last"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last", b"last"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotOffer: _TypeAlias = SnapshotOffer  # noqa: Y015
 
 @_typing.final
 class AppendAccepted(_message.Message):

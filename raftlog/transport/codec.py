@@ -20,6 +20,7 @@ from raftlog.core.message import (
     PreVoteResponse,
     ReadIndexRequest,
     ReadIndexResponse,
+    SnapshotOffer,
     VoteRequest,
     VoteResponse,
 )
@@ -117,6 +118,8 @@ def _fill(outer: pb.Message, message: Message) -> None:
             outer.read_index_request.CopyFrom(pb.ReadIndexRequest(id=_request(request)))
         case ReadIndexResponse(id=request, index=index):
             outer.read_index_response.CopyFrom(pb.ReadIndexResponse(id=_request(request), index=index))
+        case SnapshotOffer(last=last):
+            outer.snapshot_offer.CopyFrom(pb.SnapshotOffer(last=_position(last)))
 
 
 def _fill_append(append: pb.AppendRequest, message: AppendRequest) -> None:
@@ -218,6 +221,9 @@ def _message(outer: pb.Message) -> Message:
             request = _request_id(response, "ReadIndexResponse")
             index = response.index if response.HasField("index") else None
             return ReadIndexResponse(group=group, sender=sender, to=to, term=term, id=request, index=index)
+        case "snapshot_offer":
+            last = _entry_id(outer.snapshot_offer, "last", outer.snapshot_offer.last)
+            return SnapshotOffer(group=group, sender=sender, to=to, term=term, last=last)
         case None:
             raise BadFrame(f"a message of an unknown kind{_unknown(outer)} from node {sender:x}")
 

@@ -19,6 +19,7 @@ from raftlog.core.message import (
     PreVoteResponse,
     ReadIndexRequest,
     ReadIndexResponse,
+    SnapshotOffer,
     VoteRequest,
     VoteResponse,
 )
@@ -88,6 +89,7 @@ def _messages() -> st.SearchStrategy[Message]:
         st.builds(HeartbeatAck, **ends, round=u64, applied=u64, digest=u64),
         st.builds(ReadIndexRequest, **ends, id=requests),
         st.builds(ReadIndexResponse, **ends, id=requests, index=st.none() | u64),
+        st.builds(SnapshotOffer, **ends, last=positions),
     )
 
 
@@ -158,10 +160,10 @@ def an_append(*entries: pb.Entry) -> bytes:
         (b"\xff", "1 bytes are no Frame"),
         (bytes.fromhex("22 00"), r"unknown kind \(field 4\)"),
         (of_node_1(), r"unknown kind \(empty\) from node 1"),
-        # A message kind of a later release: field 21, on top of sender and to.
+        # A message kind of a later release: field 22, on top of sender and to.
         (
-            bytes.fromhex("0a 15 11 0100000000000000 19 0200000000000000 aa01 00"),
-            r"unknown kind \(field 21\) from node 1",
+            bytes.fromhex("0a 15 11 0100000000000000 19 0200000000000000 b201 00"),
+            r"unknown kind \(field 22\) from node 1",
         ),
         (pb.Frame(message=pb.Message(to=2)).SerializeToString(), "both ends must be named"),
         (of_node_1(vote_request=pb.VoteRequest()), "VoteRequest comes without `last`"),

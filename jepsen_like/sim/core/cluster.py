@@ -20,6 +20,7 @@ from raftlog.core.message import Message
 from raftlog.core.raft import Raft
 from raftlog.core.ready import (
     Event,
+    Healed,
     IndexRange,
     Load,
     MessageRefused,
@@ -420,6 +421,8 @@ class Cluster:
                 self.say("event", f"{who} cannot serve {node_text(event.peer)}: {event.reason}")
             case MessageRefused():
                 self.say("event", f"{who} refuses {node_text(event.sender)}: {event.reason}")
+            case Healed():
+                self.say("event", f"{who} is whole again at {event.at}")
 
     # -- watching
 
