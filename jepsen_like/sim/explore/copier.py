@@ -137,11 +137,12 @@ _ITS_CORE: _Way = _STATELESS
 PLANS: Final[dict[type, Plan]] = {
     plan.kind: plan
     for plan in (
-        Plan(Raft, "_shown", _state=_PART, _role=_PART, _writes=_DEQUE),
+        Plan(Raft, "_installing _shown", _state=_PART, _role=_PART, _writes=_DEQUE),
         Plan(
             State,
-            "_last_log_time _written applied committed digest group handed hole may_lead node now settings synced"
-            " term vote votes_refused_until wall wall_at writing_since",
+            "_last_log_time _unwritten_base _written applied committed digest fetching group handed hole impaired"
+            " installing may_lead node now settings snapshot synced term vote votes_refused_until wall wall_at"
+            " writing_since",
             log=_PART,
             memberships=_LIST,
             outbox=_EMPTY,
@@ -154,7 +155,12 @@ PLANS: Final[dict[type, Plan]] = {
             _runs=_LIST,
             _window=_LIST,
         ),
-        Plan(Follower, "_leader _patience_ends verified _owes_ack", state=_ITS_CORE, _reads=_ORDERED),
+        Plan(
+            Follower,
+            "_leader _patience_ends verified _owes_ack _healing _healing_until _whole_at",
+            state=_ITS_CORE,
+            _reads=_ORDERED,
+        ),
         Plan(PreCandidate, "_patience_ends", state=_ITS_CORE, _ballots=_LOOKUP),
         Plan(Candidate, "_patience_ends", state=_ITS_CORE, _ballots=_LOOKUP),
         Plan(
@@ -167,7 +173,10 @@ PLANS: Final[dict[type, Plan]] = {
         ),
         Plan(
             Progress,
-            "next_index heard_at match_index mode probing loading impaired acked_round moved_at inflight_bytes",
+            "next_index heard_at match_index mode probing loading offered impaired acked_round moved_at"
+            " inflight_bytes",
+            applied=_STATELESS,  # shown to people, decides nothing
+            digest=_STATELESS,
             inflight=_DEQUE,
         ),
         Plan(Reads, _waiting=_LIST, _rounds=_DEQUE),
