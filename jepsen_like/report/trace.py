@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from jepsen_like.report.faulted import fault_text
+from jepsen_like.report.flights import joined
 from jepsen_like.sim import notation
 from jepsen_like.sim.happening import Happening
 from jepsen_like.sim.plan import Plan
@@ -113,6 +114,7 @@ def _named(happening: Happening) -> bool:
 
 
 def _under_way(happenings: Sequence[Happening]) -> Iterator[str]:
+    happenings = joined(happenings)
     ended = {happening.flight for happening in happenings if happening.kind in ("arrive", "lost")}
     sent = [each for each in happenings if each.kind == "send" and each.flight and each.flight not in ended]
     if sent:

@@ -17,7 +17,7 @@ TRIES = 600
 RESEEDS = 3
 """How many other seeds a bold cut is tried under."""
 
-BOLD: tuple[Reduction, ...] = (smaller.spans, smaller.nodes, smaller.clients)
+BOLD: tuple[Reduction, ...] = (smaller.spans, smaller.nodes, smaller.clients, smaller.gaps)
 FINE: tuple[Reduction, ...] = (smaller.weather, smaller.knobs, smaller.faults)
 
 

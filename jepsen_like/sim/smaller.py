@@ -54,12 +54,54 @@ def spans(plan: Plan) -> Iterator[Plan]:
         yield fitted(plan, span=max(100 * MILLISECOND, round(plan.span * part)))
 
 
+def gaps(plan: Plan) -> Iterator[Plan]:
+    """Less waiting before each fault: it and all later ones come earlier, and so does the end."""
+    before = 0
+    for number, fault in enumerate(plan.faults):
+        for less in ((fault.at - before) * 3 // 4, (fault.at - before) // 4):
+            if less >= 10 * MILLISECOND:
+                later = (msgspec.structs.replace(each, at=each.at - less) for each in plan.faults[number:])
+                yield fitted(plan, faults=(*plan.faults[:number], *later), span=plan.span - less)
+        before = fault.at
+
+
 def nodes(plan: Plan) -> Iterator[Plan]:
     """Fewer nodes, learners first."""
     if plan.learners:
         yield fitted(plan, learners=0)
     for voters in range(1, plan.voters):
+        yield fitted(
+            plan, voters=voters, faults=tuple(_moved(fault, voters + plan.learners) for fault in plan.faults)
+        )
         yield fitted(plan, voters=voters)
+
+
+def _moved(fault: AnyFault, nodes: int) -> AnyFault:
+    """The fault, with the nodes beyond so many replaced by those that stay."""
+
+    def moved(name: str) -> str:
+        return f"n{(int(name[1:]) - 1) % nodes + 1}" if name.startswith("n") else name
+
+    changes: dict[str, Any] = {}
+    for field in ("nodes", "origins", "targets"):
+        if names := getattr(fault, field, ()):
+            changes[field] = tuple(dict.fromkeys(map(moved, names)))
+    for field in ("node", "origin", "target"):
+        if hasattr(fault, field):
+            changes[field] = moved(getattr(fault, field))
+    if isinstance(fault, Partition):
+        changes["sides"] = _apart([[moved(name) for name in side] for side in fault.sides])
+    return msgspec.structs.replace(fault, **changes)
+
+
+def _apart(sides: list[list[str]]) -> tuple[tuple[str, ...], ...]:
+    """The sides, with nobody on two of them."""
+    seen: set[str] = set()
+    apart = []
+    for side in sides:
+        apart.append(tuple(dict.fromkeys(name for name in side if name not in seen)))
+        seen.update(side)
+    return tuple(apart)
 
 
 def clients(plan: Plan) -> Iterator[Plan]:
@@ -131,6 +173,10 @@ def _milder(fault: AnyFault) -> Iterator[AnyFault]:
             yield from (
                 replace(fault, **{field: (*names[:at], *names[at + 1 :])}) for at in range(len(names))
             )
+    if isinstance(fault, Partition):
+        for number, side in enumerate(fault.sides):
+            for fewer in (side[:at] + side[at + 1 :] for at in range(len(side)) if len(side) > 1):
+                yield replace(fault, sides=(*fault.sides[:number], fewer, *fault.sides[number + 1 :]))
     if isinstance(fault, Squall):
         yield from (replace(fault, weather=calmer) for calmer in _calmer(fault.weather))
     if (at := _round(fault.at)) != fault.at:
