@@ -1,5 +1,8 @@
 """The commands of the story language, one method each; the method's docstring shows how to write it."""
 
+import re
+from itertools import islice
+
 from jepsen_like.sim.core.cluster import GROUP, Cluster
 from jepsen_like.sim.core.network import Selector
 from jepsen_like.sim.image import Image
@@ -22,6 +25,7 @@ from raftlog.core.settings import Settings
 from raftlog.core.status import Status
 from tests.cranked.expect import Expectations
 
+_ORDINAL = re.compile(r"\d+(st|nd|rd|th)")
 _SIZES = frozenset({"max_append", "max_inflight", "max_undecided", "max_recent"})
 _SPANS = frozenset({"election_timeout", "heartbeat"})
 
@@ -125,19 +129,19 @@ class Commands:
     # -- the network
 
     def do_deliver(self, *words: str) -> None:
-        """`deliver [kind] [n1->n2] [count]`: the oldest message meant, or `count` of them, or `all`."""
+        """`deliver [kind] [n1->n2] [2nd] [count]`: the oldest message meant (or the 2nd), `count` of them, or `all`."""
         for _ in self._chosen(words):
-            self.cluster.deliver(next(self.cluster.network.select(self._selector)))
+            self.cluster.deliver(self._next())
 
     def do_drop(self, *words: str) -> None:
-        """`drop [kind] [n1->n2] [count]`: lose messages under way."""
+        """`drop [kind] [n1->n2] [2nd] [count]`: lose messages under way."""
         for _ in self._chosen(words):
-            del self.cluster.network.flights[next(self.cluster.network.select(self._selector))]
+            del self.cluster.network.flights[self._next()]
 
     def do_duplicate(self, *words: str) -> None:
-        """`duplicate [kind] [n1->n2]`: deliver the oldest message meant, and leave a copy of it under way."""
+        """`duplicate [kind] [n1->n2] [2nd]`: deliver the oldest message meant, and leave a copy of it under way."""
         for _ in self._chosen(words):
-            self.cluster.deliver(next(self.cluster.network.select(self._selector)), again=True)
+            self.cluster.deliver(self._next(), again=True)
 
     def do_reverse(self) -> None:
         """`reverse`: what was sent last arrives first."""
@@ -296,12 +300,17 @@ class Commands:
     # -- reading words
 
     def _chosen(self, words: tuple[str, ...]) -> range:
-        self._selector, count = _selector(words)
-        meant = len(list(self.cluster.network.select(self._selector)))
+        ordinals = [word for word in words if _ORDINAL.fullmatch(word)]
+        self._skip = int(ordinals[0][:-2]) - 1 if ordinals else 0
+        self._selector, count = _selector(tuple(word for word in words if word not in ordinals))
+        meant = len(list(self.cluster.network.select(self._selector))) - self._skip
         wanted = meant if count is None else count
         if meant < max(wanted, 1):
             raise ValueError(f"only {meant} such messages are under way: {self._flights()}")
         return range(wanted)
+
+    def _next(self) -> int:
+        return next(islice(self.cluster.network.select(self._selector), self._skip, None))
 
     def _flights(self) -> list[str]:
         return [f"{m.sender}->{m.to} {type(m).__name__}" for m in self.cluster.network.flights]
