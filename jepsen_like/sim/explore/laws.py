@@ -198,7 +198,8 @@ def commits(decided: Sequence[tuple[Entry, Term]], node: Node) -> None:
 
 def keeps(decided: Sequence[tuple[Entry, Term]], before: Node, after: Node) -> None:
     """What was decided is not replaced by those who may have been counted (I6)."""
-    for (entry, term), own in zip(decided, before.log, strict=False):
+    had = before.log if before.boot == after.boot else before.disk
+    for (entry, term), own in zip(decided, had, strict=False):
         gone = own == entry and (len(after.log) < entry.index or after.log[entry.index - 1] != entry)
         # A node of a term before the decision was not counted for it.
         hold(

@@ -19,7 +19,7 @@ from jepsen_like.sim.explore.copier import (
     rest,
     settings,
 )
-from jepsen_like.sim.explore.scope import Past, Scope
+from jepsen_like.sim.explore.scope import Disk, Past, Scope
 from jepsen_like.sim.notation import entry
 from jepsen_like.sim.verdict import Violation
 from raftlog.core.durable import HardState, Recovered, SnapshotMeta, TermRun, fresh
@@ -131,12 +131,13 @@ class Turn:
         "given",
         "hard",
         "pending",
-        "prompt",
+        "promptness",
         "reads",
         "sent",
+        "syncs",
     )
 
-    def __init__(self, before: Node, *, prompt: bool) -> None:
+    def __init__(self, before: Node, disk: Disk) -> None:
         self.before = before
         self.boot = before.boot
         self.core = copy(before.core)
@@ -144,7 +145,9 @@ class Turn:
         self.disk = before.disk
         self.pending = list(before.pending)
         self.asked = before.asked
-        self.prompt = prompt
+        self.promptness = disk
+        self.syncs = 0
+        """Writes that have completed by themselves."""
         self.given: set[Entry] = set()
         """Entries that the input has brought."""
         self.sent: list[Message] = []
@@ -216,11 +219,22 @@ class Turn:
         for _ in range(200):
             if self.core.has_ready:
                 self._perform(self.core.ready())
-            elif self.pending and (self.prompt or not self.pending[0].bears):
+            elif self.pending and self._completes(self.pending[0]):
+                self.syncs += 1
                 self._sync_one()
             else:
                 return
         raise Violation("storm", f"n{self.before.id} never stops asking")
+
+    def _completes(self, write: Write) -> bool:
+        """Whether a write completes by itself."""
+        match self.promptness:
+            case "prompt":
+                return True
+            case "entries":
+                return not write.entries
+            case "held":
+                return not write.bears
 
     def _perform(self, ready: Ready) -> None:
         for event in ready.events:
@@ -233,7 +247,9 @@ class Turn:
         self._send(ready.messages)
         if ready.writes:
             self._check_write(ready)
-        if ready.writes or ready.messages_after_sync:
+        if not (ready.writes or self.pending):
+            self._send(ready.messages_after_sync)
+        elif ready.writes or ready.messages_after_sync:
             self.pending.append(Write(ready.hard_state, ready.entries, ready.messages_after_sync))
         for load in ready.loads:
             self.core.entries_loaded(load.peer, load.first, self._read(load), THEN)
@@ -316,6 +332,6 @@ def first(scope: Scope, id: NodeId) -> Node:
     hard = HardState(past.term, past.vote, past.commit)
     core = started(id, hard, disk, MembershipAt(0, scope.membership), settings(scope.max_append))
     rest(core)
-    turn = Turn(Node(id, 1, core, hard, disk, (), 0), prompt=True)
+    turn = Turn(Node(id, 1, core, hard, disk, (), 0), "prompt")
     turn._settle()
     return turn.end()

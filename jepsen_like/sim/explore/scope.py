@@ -13,8 +13,9 @@ from raftlog.core.message import (
     Message,
 )
 
-Disk: TypeAlias = Literal["prompt", "held"]
-"""prompt: a write completes before anything else happens. held: completing the oldest write of a node is an action."""
+Disk: TypeAlias = Literal["prompt", "entries", "held"]
+"""prompt: a write completes before anything else happens. held: completing the oldest write of a node is an action.
+entries: the same, but a write of term and vote alone completes at once where none waits before it."""
 
 PreVote: TypeAlias = Literal["messages", "at once"]
 """messages: pre-votes travel like everything else. at once: asking and answering are one action, for which every voter
@@ -76,14 +77,15 @@ def voters(*incoming: int, outgoing: tuple[int, ...] = ()) -> Membership:
     return Membership(tuple(map(NodeId, incoming)), tuple(map(NodeId, outgoing)), (), members)
 
 
-_ELECTION = (Heartbeat, HeartbeatAck)
+_CONTACT = (Heartbeat, HeartbeatAck)
+"""What only keeps an office, where time stands still anyway."""
 
 SCOPES: dict[str, Scope] = {
     scope.name: scope
     for scope in (
         Scope(
             name="two-nodes",
-            about="Two nodes, pre-votes and heartbeats as messages, a disk that takes its time.",
+            about="Two nodes with everything a message: pre-votes, heartbeats, and disks that take their time.",
             membership=voters(1, 2),
             disk="held",
             pre_vote="messages",
@@ -99,10 +101,11 @@ SCOPES: dict[str, Scope] = {
             membership=voters(1, 2),
             disk="held",
             max_term=2,
-            max_log=2,
+            max_log=3,
             flights=4,
             crashes=2,
-            lose=_ELECTION,
+            proposals=1,
+            lose=_CONTACT,
         ),
         Scope(
             name="three-nodes-elections",
@@ -110,9 +113,10 @@ SCOPES: dict[str, Scope] = {
             membership=voters(1, 2, 3),
             max_term=2,
             max_log=2,
-            flights=6,
+            flights=5,
+            timeouts=4,
             duplicates=1,
-            lose=(*_ELECTION, AppendRequest),
+            lose=(*_CONTACT, AppendRequest),
         ),
         Scope(
             name="three-nodes-replication",
@@ -121,8 +125,106 @@ SCOPES: dict[str, Scope] = {
             max_term=2,
             max_log=3,
             flights=5,
+            timeouts=3,
             proposals=1,
-            lose=_ELECTION,
+            lose=_CONTACT,
+        ),
+        Scope(
+            name="three-nodes-reads",
+            about="Three nodes answer a read while the office changes hands.",
+            membership=voters(1, 2, 3),
+            max_term=2,
+            max_log=2,
+            flights=5,
+            timeouts=3,
+            reads=1,
+        ),
+        Scope(
+            name="three-nodes-crashes",
+            about="Three nodes that lose the entries they were writing, and whose answers from before arrive.",
+            membership=voters(1, 2, 3),
+            disk="entries",
+            max_term=2,
+            max_log=2,
+            flights=5,
+            timeouts=2,
+            crashes=1,
+            lose=_CONTACT,
+        ),
+        Scope(
+            name="three-nodes-tails",
+            about="Three nodes whose logs end in different terms come to one log.",
+            membership=voters(1, 2, 3),
+            max_term=4,
+            max_log=4,
+            flights=5,
+            max_append=65,
+            pasts=(
+                Past((1, 1, 1), 2, None, 1),
+                Past((1, 2), 2, NodeId(2), 1),
+                Past((1,), 2, NodeId(2), 1),
+            ),
+            timeouts=2,
+            lose=_CONTACT,
+        ),
+        Scope(
+            name="three-nodes-stale-tail",
+            about="n1 led term 1 and wrote more than it could replicate; n2 and n3 went on in term 2 and decided 2@2.",
+            membership=voters(1, 2, 3),
+            max_term=3,
+            max_log=3,
+            flights=6,
+            pasts=(
+                Past((1, 1, 1), 1, NodeId(1), 1),
+                Past((1, 2), 2, NodeId(2), 2),
+                Past((1, 2), 2, NodeId(2), 1),
+            ),
+            timeouts=2,
+            heartbeats=1,
+        ),
+        Scope(
+            name="four-nodes",
+            about="Four nodes elect, where half of them is not enough.",
+            membership=voters(1, 2, 3, 4),
+            max_term=1,
+            max_log=1,
+            flights=6,
+            duplicates=2,
+            lose=(*_CONTACT, AppendRequest),
+        ),
+        Scope(
+            name="figure-8",
+            about="Figure 8 of the paper with three nodes: n1 led term 1, n2 led term 2, and n3 has nothing yet.",
+            membership=voters(1, 2, 3),
+            max_term=4,
+            max_log=3,
+            flights=4,
+            max_append=65,
+            pasts=(Past((1,), 1, NodeId(1)), Past((2,), 2, NodeId(2)), Past((), 2, NodeId(2))),
+            timeouts=4,
+            lose=_CONTACT,
+        ),
+        Scope(
+            name="joint-3",
+            about="A membership that is joint from the start: n1 alone is incoming, all three are outgoing.",
+            membership=voters(1, outgoing=(1, 2, 3)),
+            max_term=2,
+            max_log=2,
+            flights=5,
+            timeouts=3,
+            crashes=1,
+            lose=_CONTACT,
+        ),
+        Scope(
+            name="joint-growing",
+            about="A membership that is joint from the start: all three are incoming, n1 alone is outgoing.",
+            membership=voters(1, 2, 3, outgoing=(1,)),
+            max_term=2,
+            max_log=2,
+            flights=5,
+            timeouts=3,
+            crashes=1,
+            lose=_CONTACT,
         ),
     )
 }

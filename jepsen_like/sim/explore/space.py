@@ -223,7 +223,8 @@ class Space:
         for answer in sorted(answers, key=self._refuses):
             if isinstance(self.nodes[number].core._role, PreCandidate):
                 number = whole.add(self._step(number, Kind.DELIVER, answer))
-        whole.quiet = number == world[place] or isinstance(self.nodes[number].core._role, PreCandidate)
+        stuck = number == world[place] or isinstance(self.nodes[number].core._role, PreCandidate)
+        whole.quiet = stuck and whole.problem is None
         return whole
 
     def _refuses(self, answer: int) -> bool:
@@ -243,9 +244,6 @@ class Space:
         if node.term > self.scope.max_term:
             self.bounds.term += 1
             return None
-        if len(node.log) > self.scope.max_log:
-            self.bounds.log += 1
-            return None
         nodes, history = (*world[:place], number, *world[place + 1 : self.count]), world[self.count]
         if number != world[place]:
             try:
@@ -257,6 +255,9 @@ class Space:
                         self._agreeing.add((number, other))
             except Violation as violation:
                 raise Broken(code, violation) from violation
+        if len(node.log) > self.scope.max_log:
+            self.bounds.log += 1
+            return None
         flights = rest
         if step.sent:
             flights = self._flights(nodes, {*rest, *step.sent})
@@ -315,7 +316,7 @@ class Space:
     def _run(self, number: int, kind: Kind, argument: int) -> Step:
         before, step = self.nodes[number], Step()
         step.node = number
-        turn = Turn(before, prompt=self.scope.disk == "prompt")
+        turn = Turn(before, self.scope.disk)
         try:
             step.asked = self._give(turn, kind, argument)
             after = turn.end()
