@@ -10,7 +10,7 @@ import grpc.aio
 from raftlog.service import AdminService, CallRefused, Code, Service
 from raftlog.storage import DiskError, DiskFull
 from raftlog.transport.client_frames import BadFrame
-from raftlog.transport.grpc_errors import GRPC_ERRORS
+from raftlog.transport.grpc_errors import GRPC_ERRORS, keep_cancellation
 from raftlog.transport.link import LinkBroken
 
 LOG = "raftlog.pb.Log"
@@ -80,6 +80,7 @@ class LogRpc:
         try:
             # Says "you are connected" to a dialer before anybody has sent a frame.
             await context.send_initial_metadata(())
+            keep_cancellation()
             await service.serve_link(link)
         except BadFrame as bad:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(bad))
@@ -117,11 +118,17 @@ class AdminRpc:
 
 
 class ServedLink:
-    """A client's stream, seen from the server. See `Link`."""
+    """A client's stream, seen from the server. See `Link`.
+
+    Invariant: of the cancellations of the task that receives, `drain`'s own is taken back here and every other one is
+    raised, also where gRPC has swallowed it (see `keep_cancellation`).
+    """
 
     def __init__(self, context: _Context) -> None:
         self._context = context
         self._receiving: asyncio.Task[object] | None = None
+        self._interrupted = False
+        """Whether `drain` has cancelled what receives and that was not taken back yet."""
         self._drained = asyncio.Event()
 
     @property
@@ -132,7 +139,8 @@ class ServedLink:
     def drain(self) -> None:
         """Have `receive` say that the client has closed, so that what was asked is answered and nothing more."""
         self._drained.set()
-        if self._receiving is not None:
+        if self._receiving is not None and not self._interrupted:
+            self._interrupted = True
             self._receiving.cancel()
 
     async def send(self, frame: bytes) -> None:
@@ -140,25 +148,41 @@ class ServedLink:
         try:
             await self._context.write(frame)
         except GRPC_ERRORS as error:
+            keep_cancellation()
             raise LinkBroken(f"the client is gone: {error}") from None
+        keep_cancellation()
 
     async def receive(self) -> bytes | None:
         """See `Link.receive`. A killed client looks like one that closed in good order: nothing may hang on it."""
         if self._drained.is_set():
             return None
-        self._receiving = task = asyncio.current_task()
+        self._receiving = asyncio.current_task()
         try:
             frame: object = await self._context.read()
         except GRPC_ERRORS as error:
+            self._take_back()
             raise LinkBroken(f"the client is gone: {error}") from None
         except asyncio.CancelledError:
-            if not self._drained.is_set() or task is None:
+            if not self._take_back():
                 raise
-            task.uncancel()
             return None
         finally:
             self._receiving = None
+        self._take_back()
         return frame if isinstance(frame, bytes) else None
+
+    def _take_back(self) -> bool:
+        """Undo the cancellation by `drain`; whether there was one.
+
+        Raises:
+            asyncio.CancelledError: somebody else has cancelled the task.
+        """
+        interrupted, self._interrupted = self._interrupted, False
+        task = asyncio.current_task()
+        if interrupted and task is not None:
+            task.uncancel()
+        keep_cancellation()
+        return interrupted
 
     async def close(self) -> None:
         """See `Link.close`: the stream ends when its handler returns."""
