@@ -9,7 +9,7 @@ _TYPES = {kind.value: kind for kind in EventType}
 
 
 def event_of(found: object, index: int, place: str) -> Event:
-    """The event with fields process, type, f, and perhaps value, time, key, error. Raises `Unreadable` naming `place`."""
+    """The event with process, type, f, and perhaps value, time, key, error. Raises `Unreadable` naming `place`."""
     if not isinstance(found, Mapping):
         raise Unreadable(place, f"expected a map with process, type and f, found {_short(found)}")
     kind = found.get("type")

@@ -13,7 +13,8 @@ from jepsen_like.check.search import Search
 from jepsen_like.check.verdict import Verdict
 
 _FIRST_SLICE = 2_000  # steps; then each round doubles, so that short searches end before long ones begin
-_LONG_SLICE = 20_000  # steps between two looks at the caller's clock
+_LONG_SLICE = 20_000  # the longest: steps between two looks at the caller's clock
+_MOST_POSITIONS = 8_000_000  # remembered at once by all searches of a check: about 4 GB
 _PREFIXES_SHOWN = 10
 
 
@@ -86,31 +87,37 @@ def check_linearizable(
 
 
 class _Allowance:
-    """What a search may still cost: counted steps, and a clock that only the caller knows."""
+    """What searches may still cost: counted steps, positions held in memory, and a clock that only the caller knows."""
 
     def __init__(self, budget: int | None, expired: Callable[[], bool]) -> None:
-        self._left = budget
+        self._budget = budget
         self._expired = expired
+        self._held = 0
         self.spent = 0
 
     def advance(self, search: Search, slice_of: int) -> bool | None:
         """Let `search` go on for a slice; None if it has not ended or nothing is left to spend."""
-        if self.exhausted:
-            return None
-        before = search.steps
-        found = search.advance(slice_of if self._left is None else min(slice_of, self._left - self.spent))
-        self.spent += search.steps - before
-        return found
+        if search.found is not None or self.exhausted:
+            return search.found
+        steps, positions = search.steps, search.positions
+        search.advance(slice_of if self._budget is None else min(slice_of, self._budget - self.spent))
+        self.spent += search.steps - steps
+        self._held += search.positions - positions
+        return search.found
 
     def finish(self, search: Search) -> bool | None:
-        """Let `search` go on until it ends or nothing is left."""
+        """Let `search` go on until it ends or nothing is left. What it holds is forgotten after."""
+        held = self._held
         while search.found is None and not self.exhausted:
             self.advance(search, _LONG_SLICE)
+        self._held = held
         return search.found
 
     @property
     def exhausted(self) -> bool:
-        return (self._left is not None and self.spent >= self._left) or self._expired()
+        """True when nothing is left."""
+        spent = self._budget is not None and self.spent >= self._budget
+        return spent or self._held > _MOST_POSITIONS or self._expired()
 
 
 class _Check:
@@ -148,7 +155,7 @@ class _Check:
                 if allowance.advance(each.search, slice_of) is False:
                     return each
             going = [each for each in going if each.search.found is None]
-            slice_of *= 2
+            slice_of = min(slice_of * 2, _LONG_SLICE)
         return None
 
     def _earliest(self, broken: "_Object") -> Impossible:

@@ -352,4 +352,7 @@ MODELS: Mapping[str, Callable[..., Model]] = {
     "counter": Counter,
     "set": GrowSet,
 }
-"""The models by their names on the command line. All but mutex, queue and set take `initial`."""
+"""The models by their names on the command line."""
+
+WITHOUT_INITIAL = frozenset({"mutex", "queue", "set"})
+"""Those of `MODELS` that always begin empty; the others are made with the initial value."""

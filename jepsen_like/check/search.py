@@ -74,6 +74,11 @@ class Search:
         else:
             self._visit(self._settled(_Position(0, 0, 0, scene.model.initial, ()), changed=True))
 
+    @property
+    def positions(self) -> int:
+        """How many positions it remembers: a few hundred bytes each."""
+        return len(self._seen)
+
     def order(self) -> list[Operation]:
         """The operations in the order in which they took effect, up to where the search stands."""
         return [operation for position in self._path for operation in position.taken]

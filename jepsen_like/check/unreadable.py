@@ -2,7 +2,7 @@
 
 
 class Unreadable(ValueError):
-    """A file that cannot be read as a history: `place` says where ("line 3", counted from 1), the text what is wrong."""
+    """A file that cannot be read as a history: `place` says where (lines count from 1), the text what is wrong."""
 
     def __init__(self, place: str, sentence: str) -> None:
         super().__init__(f"{place}: {sentence}")
