@@ -1,0 +1,171 @@
+"""A snapshot coming into being: written by its own node, or received from another."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import xxhash
+
+from raftlog.core.durable import SnapshotMeta
+from raftlog.core.ids import ClusterId, GroupId
+from raftlog.storage.damage import Damage, LogDamaged
+from raftlog.storage.disk import Disk
+from raftlog.storage.snapshots.manifest import Manifest, Part, SnapshotId, encode, part_name
+
+ASIDE = ".new"
+
+
+Shelve: TypeAlias = Callable[[Manifest], None]
+"""Told that a snapshot is durable now."""
+
+
+class Writer:
+    """Takes the stream of one snapshot, piece by piece. Holds at most one part in memory.
+
+    End with `commit` or `abandon`. A crash before `commit` returned leaves leftovers that the next start removes.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        shelve: Shelve,
+        *,
+        id: SnapshotId,
+        cluster: ClusterId,
+        group: GroupId,
+        meta: SnapshotMeta,
+        part_size: int,
+    ) -> None:
+        self._disk = disk
+        self._shelve = shelve
+        self._id = id
+        self._cluster = cluster
+        self._group = group
+        self._meta = meta
+        self._part_size = part_size
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._parts: list[Part] = []
+
+    async def write(self, piece: bytes) -> None:
+        """Add to the stream.
+
+        Raises:
+            DiskFull: there is no space for the next part.
+            DiskError: the disk refused.
+        """
+        start = 0
+        while start < len(piece):
+            taken = min(len(piece) - start, self._part_size - self._held)
+            self._pieces.append(piece[start : start + taken])
+            self._held += taken
+            start += taken
+            if self._held == self._part_size:
+                await self._flush()
+
+    async def commit(self, digest: int) -> Manifest:
+        """Make it a snapshot, in one step; `digest` is the machine's at the last entry.
+
+        Raises:
+            DiskFull, DiskError: it is none; abandon it.
+        """
+        await self._flush()
+        assert self._parts, "a snapshot of no bytes is none"
+        manifest = Manifest(
+            id=self._id,
+            cluster=self._cluster,
+            group=self._group,
+            meta=self._meta,
+            digest=digest,
+            parts=tuple(self._parts),
+        )
+        await seal(self._disk, manifest)
+        self._shelve(manifest)
+        return manifest
+
+    async def abandon(self) -> None:
+        """Remove what was written."""
+        await remove(self._disk, [part_name(self._id, number + 1) for number in range(len(self._parts) + 1)])
+
+    async def _flush(self) -> None:
+        if not self._held:
+            return
+        content = b"".join(self._pieces)
+        self._pieces, self._held = [], 0
+        await write_part(self._disk, part_name(self._id, len(self._parts) + 1), content)
+        self._parts.append(Part(len(content), xxhash.xxh3_64_intdigest(content)))
+
+
+class Receiver:
+    """Takes the parts of a snapshot that another node has, in any order, each checked before it counts.
+
+    A broken connection costs at most the part that was under way: `missing` says what is still wanted.
+    """
+
+    def __init__(self, disk: Disk, shelve: Shelve, manifest: Manifest) -> None:
+        self._disk = disk
+        self._shelve = shelve
+        self.manifest = manifest
+        self._have: set[int] = set()
+
+    @property
+    def missing(self) -> list[int]:
+        """Numbers of the parts still wanted, in order."""
+        return [number for number in range(1, len(self.manifest.parts) + 1) if number not in self._have]
+
+    async def put(self, number: int, content: bytes) -> None:
+        """Take a part.
+
+        Raises:
+            LogDamaged: it is not the part of this snapshot; nothing was written.
+            DiskFull, DiskError: the disk refused.
+        """
+        part, name = self.manifest.parts[number - 1], self.manifest.part_name(number)
+        if (len(content), xxhash.xxh3_64_intdigest(content)) != (part.length, part.checksum):
+            raise LogDamaged(Damage(name, 0, f"{len(content)} bytes came that do not fit the manifest"))
+        if number not in self._have:
+            await write_part(self._disk, name, content)
+            self._have.add(number)
+
+    async def commit(self) -> Manifest:
+        """Make it a snapshot here, in one step.
+
+        Raises:
+            DiskFull, DiskError: it is none; abandon it.
+        """
+        assert not self.missing, f"parts {self.missing} have not come"
+        await seal(self._disk, self.manifest)
+        self._shelve(self.manifest)
+        return self.manifest
+
+    async def abandon(self) -> None:
+        """Remove what was received."""
+        await remove(self._disk, [self.manifest.part_name(number) for number in sorted(self._have)])
+
+
+async def write_part(disk: Disk, name: str, content: bytes) -> None:
+    """Write and sync a part; its name is not yet durable."""
+    if name in await disk.names():
+        await disk.remove(name)  # of an attempt that failed
+    await disk.allocate(name, len(content))
+    await disk.write_and_sync(name, 0, [content])
+
+
+async def seal(disk: Disk, manifest: Manifest) -> None:
+    """Make the parts a snapshot: from the last line on it survives a crash, before it there is none."""
+    await disk.sync_names()
+    content, aside = encode(manifest), manifest.name + ASIDE
+    if aside in await disk.names():
+        await disk.remove(aside)
+    await disk.allocate(aside, len(content))
+    await disk.write_and_sync(aside, 0, [content])
+    await disk.rename(aside, manifest.name)
+    await disk.sync_names()
+
+
+async def remove(disk: Disk, names: list[str]) -> None:
+    """Remove those of the files that are there."""
+    there = set(await disk.names())
+    for name in names:
+        if name in there:
+            await disk.remove(name)
+    await disk.sync_names()
