@@ -194,7 +194,7 @@ class Clients:
         client.tries += 1
         node = self._choose(client, operation)
         if client.tries > operation.first_try:
-            self._fleet.counts["event/retry"] += 1
+            self._fleet.counts["event/retry" if operation.doubt else "event/redirect"] += 1
         ticket = Ticket(client.number, client.tries, node, operation.key, operation.payload)
         self._trace.note("try", client.number, client.tries, node)
         wire = self._wires.wire(client.name, self._fleet.hosts[node].name)

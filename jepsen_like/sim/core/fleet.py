@@ -1,7 +1,7 @@
 """All machines of a core run: feeds their cores what time, network, disks and clients bring, and does what they ask."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -27,6 +27,7 @@ from jepsen_like.sim.core.wires import Wire, Wires
 from jepsen_like.sim.image import Image, Write
 from jepsen_like.sim.invariants import Checker
 from jepsen_like.sim.invariants.view import View
+from jepsen_like.sim.links import Link
 from jepsen_like.sim.notation import KINDS, entry_text, hard_text, message_text, node_text
 from jepsen_like.sim.plan import Plan
 from raftlog.core.durable import HardState, SnapshotMeta, fresh
@@ -39,6 +40,7 @@ from raftlog.core.ready import (
 )
 from raftlog.core.ready import (
     Event,
+    Healed,
     IndexRange,
     Load,
     MessageRefused,
@@ -64,6 +66,10 @@ def membership_of(plan: Plan) -> Membership:
     ids = [NodeId(number) for number in range(1, plan.voters + plan.learners + 1)]
     members = tuple(Member(id, f"n{id}", "", "") for id in ids)
     return Membership(tuple(ids[: plan.voters]), (), tuple(ids[plan.voters :]), members)
+
+
+class Leak(AssertionError):
+    """A fault did not do what it says: the run shows nothing."""
 
 
 class Fleet:
@@ -98,6 +104,8 @@ class Fleet:
         """How often a node in a role was given a message."""
         self.counts: Counter[str] = Counter()
         """What else happened, by its name in the coverage registry."""
+        self.closed: Mapping[Link, int] = {}
+        """Links that faults have cut, by their own account: a message that gets through shows a network that leaks."""
         self.answer: Callable[[Ticket, Answer], None] = _nobody
         """Whom to give answers to clients."""
 
@@ -149,6 +157,8 @@ class Fleet:
         pending = len(host.store.pending)
         keeping = self._crashes.randrange(pending + 1) if power else pending
         self._happens("crash", host, keeping, pending)
+        if keeping < pending:
+            self.counts["effect/lost-writes"] += 1
         lost = f", {pending - keeping} of {pending} writes lost" if pending else ""
         self._trace.tell(host.name, "crash", f"{host.name} {'loses power' if power else 'is killed'}{lost}")
         host.process = None
@@ -219,20 +229,27 @@ class Fleet:
     def _arrive(self, message: Message, wire: Wire, epoch: int) -> None:
         host = self.hosts[message.to]
         process = host.process
+        flight = self._timeline.serial
         if process is None or wire.cuts or wire.epoch != epoch:
-            self._trace.note("lost", wire.ends)
+            self._trace.note("lost", flight)
+            self.counts["effect/lost-at-a-cut" if wire.cuts else "effect/lost-at-a-dead-end"] += 1
             if self._trace.watch is not None:
-                self._tell_message(message, "lost")
-        elif process.paused or process.hung:
-            process.unread.append((self._step, host, process, message))
+                self._tell_message(message, "lost", flight)
+            return
+        if wire.ends in self.closed:
+            raise Leak(f"a message got from {wire.name}, which is cut: {message_text(message)}")
+        if process.paused or process.hung:
+            self.counts["effect/unread"] += 1
+            process.unread.append((self._step, process, message, flight))
         else:
-            self._step(host, process, message)
+            self._step(process, message, flight)
 
-    def _step(self, host: Host, process: Process, message: Message) -> None:
+    def _step(self, process: Process, message: Message, flight: int) -> None:
+        host = self.hosts[message.to]
         self.events += 1
-        self._trace.note("arrive", host.id, message)
+        self._trace.note("arrive", flight)
         if self._trace.watch is not None:
-            self._tell_message(message, "arrive")
+            self._tell_message(message, "arrive", flight)
         self.seen[process.view.role.name, type(message)] += 1
         process.core.step(message, host.clock.monotonic(self._timeline.now))
         self._settle(host, process)
@@ -406,6 +423,7 @@ class Fleet:
         sync = self._plan.sync
         takes = sync[int(self._chance() * len(sync))]
         if host.slow_until > now:
+            self.counts["effect/slow-sync"] += 1
             takes = max(takes, host.latency)
         self._timeline.at(max(now + takes, host.stalled_until), self._synced, host, process)
 
@@ -413,9 +431,11 @@ class Fleet:
         if host.process is not process:
             return
         if process.paused:
+            self.counts["effect/waited"] += 1
             process.waiting.append((self._synced, host, process, None))
             return
         if host.stalled_until > self._timeline.now:
+            self.counts["effect/stalled-sync"] += 1
             self._timeline.at(host.stalled_until, self._synced, host, process)
             return
         self._happens("synced", host, process.syncing)
@@ -536,6 +556,8 @@ class Fleet:
                 case PeerImpaired():
                     text = f"{host.name} cannot serve {node_text(event.peer)}: {event.reason}"
                     self._trace.tell(host.name, "event", text)
+                case Healed():
+                    self._trace.tell(host.name, "event", f"{host.name} is whole again at {event.at}")
                 case MessageRefused():
                     text = f"{host.name} refuses {node_text(event.sender)}: {event.reason}"
                     self._trace.tell(host.name, "event", text)

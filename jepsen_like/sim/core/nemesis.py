@@ -8,7 +8,7 @@ from jepsen_like.sim.core.fleet import Fleet
 from jepsen_like.sim.core.host import Host
 from jepsen_like.sim.core.timeline import Timeline
 from jepsen_like.sim.core.trace import Trace
-from jepsen_like.sim.core.wires import Wires
+from jepsen_like.sim.core.wires import Wire, Wires
 from jepsen_like.sim.faults import (
     LEADER,
     AnyFault,
@@ -62,6 +62,9 @@ class Nemesis:
         self.atlas = Atlas(plan.names[: plan.voters], plan.names[plan.voters :])
         self.done: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
+        self.closed: Counter[Link] = Counter()
+        """How many faults cut each link now: kept apart from the network, so that a network that leaks is seen."""
+        fleet.closed = self.closed
         self._spans: list[tuple[Micros, Micros]] = []
 
     def start(self) -> None:
@@ -72,6 +75,7 @@ class Nemesis:
     def stand_down(self) -> None:
         """The time of faults is over. What is broken stays so until somebody mends it."""
         self._active = False
+        self.closed.clear()
 
     @property
     def quiet(self) -> Micros:
@@ -208,14 +212,19 @@ class Nemesis:
     # -- the network
 
     def _cut(self, links: Iterable[Link], span: Micros, number: int, text: str) -> str:
-        wires = self._wires.cut(links)
-        if not wires:
+        cut = list(links)
+        if not cut:
             raise Skipped(f"{text} leaves nothing to cut")
-        self._after(span, self._mend, wires, number)
+        self._wires.cut(cut)
+        self.closed.update(cut)
+        self._after(span, self._mend, cut, number)
         return text
 
-    def _mend(self, wires: list, number: int) -> None:  # type: ignore[type-arg]
-        self._wires.mend(wires)
+    def _mend(self, cut: list[Link], number: int) -> None:
+        self._wires.mend(cut)
+        self.closed.subtract(cut)
+        for link in [link for link, cuts in self.closed.items() if not cuts]:
+            del self.closed[link]
         self._heals("net", number)
 
     def _squall_passes(self, squall: int, number: int) -> None:
@@ -229,13 +238,13 @@ class Nemesis:
             raise Skipped(f"{ends[0]} has no link to itself")
         wire = self._wires.wire(*ends)
         wire.extra += delay
-        self._after(span, self._speed_up, (wire, delay), number)
-        return f"{wire.name} by {delay / 1e3:g}ms"
 
-    def _speed_up(self, slowed: tuple, number: int) -> None:  # type: ignore[type-arg]
-        wire, delay = slowed
-        wire.extra -= delay
-        self._heals("net", number)
+        def speed_up(wire: Wire, number: int) -> None:
+            wire.extra -= delay
+            self._heals("net", number)
+
+        self._after(span, speed_up, wire, number)
+        return f"{wire.name} by {delay / 1e3:g}ms"
 
     # -- clocks
 

@@ -4,7 +4,7 @@ from jepsen_like.check.linearizable import check_linearizable
 from jepsen_like.check.models import KeyValue
 from jepsen_like.check.verdict import Verdict
 from jepsen_like.sim.core.clients import Clients
-from jepsen_like.sim.core.fleet import Fleet
+from jepsen_like.sim.core.fleet import Fleet, Leak
 from jepsen_like.sim.core.nemesis import Nemesis
 from jepsen_like.sim.core.oracle import Oracle
 from jepsen_like.sim.core.recovery import Recovery
@@ -36,19 +36,23 @@ class Simulation:
         self._fleet = Fleet(plan, self._timeline, self._wires, self._trace, self._checker, self._oracle)
         self._clients = Clients(plan, self._timeline, self._wires, self._fleet, self._trace, self._oracle)
         self._nemesis = Nemesis(plan, self._timeline, self._wires, self._fleet, self._trace)
+        self._under_faults = 0
+        """Operations acknowledged before the recovery."""
 
     def run(self) -> Run:
         """Carry the plan out. A failure is an outcome, not an exception."""
         try:
             self._live()
+        except Leak as leak:
+            return self._ended("invalid", problem=str(leak))
         except Violation as violation:
             return self._ended("failed", violation.oracle, violation.problem)
         except AssertionError as broken:
             return self._ended("failed", "assertion", str(broken) or "an assertion without words")
         if self._checker.leaderships == 0:
             return self._ended("invalid", problem="nobody ever led")
-        if self._clients.acknowledged == 0:
-            return self._ended("invalid", problem="no operation was acknowledged")
+        if not self._under_faults and self._plan.workload.clients:
+            return self._ended("invalid", problem="no operation was acknowledged before the recovery")
         return self._ended("passed")
 
     def _live(self) -> None:
@@ -56,6 +60,7 @@ class Simulation:
         self._clients.start()
         self._nemesis.start()
         self._timeline.run_until(self._plan.span)
+        self._under_faults = self._clients.acknowledged
         Recovery(
             self._plan,
             self._timeline,

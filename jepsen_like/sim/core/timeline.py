@@ -16,12 +16,14 @@ class Timeline:
     Invariants: `now` never falls; nothing is put down for the past.
     """
 
-    __slots__ = ("_heap", "_serial", "now")
+    __slots__ = ("_heap", "_serial", "now", "serial")
 
     def __init__(self) -> None:
         self.now: Micros = 0
         self._heap: list[tuple[Micros, int, Act, Any, Any, Any]] = []
         self._serial = 0
+        self.serial = 0
+        """The serial number of the act that is happening."""
 
     def at(self, due: Micros, act: Act, a: Any = None, b: Any = None, c: Any = None) -> int:
         """Have `act(a, b, c)` called at `due`; its serial number, unique in the run."""
@@ -34,7 +36,6 @@ class Timeline:
         """Let everything happen that is due by `end`."""
         heap = self._heap
         while heap and heap[0][0] <= end:
-            due, _, act, a, b, c = heappop(heap)
-            self.now = due
+            self.now, self.serial, act, a, b, c = heappop(heap)
             act(a, b, c)
         self.now = end

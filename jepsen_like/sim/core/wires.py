@@ -104,17 +104,15 @@ class Wires:
             + (self.weather.retransmission if lost else 0)
         )
 
-    def cut(self, links: Iterable[Link]) -> list[Wire]:
-        """Cut these; hand the list back to `mend`. What is under way when it would arrive at a cut end is lost."""
-        wires = [self._wires[link] for link in links if link in self._wires]
-        for wire in wires:
-            wire.cuts += 1
-        return wires
+    def cut(self, links: Iterable[Link]) -> None:
+        """One more cause to cut these. What would arrive over a link while it is cut is lost."""
+        for link in links:
+            self._wires[link].cuts += 1
 
-    def mend(self, wires: Iterable[Wire]) -> None:
+    def mend(self, links: Iterable[Link]) -> None:
         """One cause less to cut these."""
-        for wire in wires:
-            wire.cuts -= 1
+        for link in links:
+            self._wires[link].cuts -= 1
 
     def heal(self) -> None:
         """Every wire carries at its usual pace. Faults that still think they cut something must not mend it later."""

@@ -1,0 +1,67 @@
+"""What a campaign of the core tier must have done and seen."""
+
+from jepsen_like.sim.coverage import Registry
+from jepsen_like.sim.plan import Tier
+
+CORE: tuple[Tier, ...] = ("core",)
+FAULTS = (
+    "campaign",
+    "crash",
+    "disk-slow",
+    "disk-stall",
+    "drift",
+    "hang",
+    "kill",
+    "one-way",
+    "partition",
+    "pause",
+    "ring",
+    "slow-link",
+    "squall",
+    "wall-jump",
+    "wipe",
+)
+EVENTS = (
+    "busy",
+    "cas",
+    "conflict-truncated",
+    "leader-change",
+    "load-from-disk",
+    "read",
+    "redirect",
+    "repetition-filtered",
+    "restart",
+    "retry",
+)
+_EVERY = (
+    "pre-vote",
+    "pre-vote-answer",
+    "vote",
+    "vote-answer",
+    "append",
+    "accepted",
+    "rejected",
+    "heartbeat",
+    "heartbeat-ack",
+    "read-request",
+    "read-answer",
+)
+MESSAGES = {
+    "follower": _EVERY,
+    "pre-candidate": _EVERY,
+    "candidate": tuple(kind for kind in _EVERY if kind != "rejected"),
+    "leader": _EVERY,
+}
+"""Which kinds of message a node in a role must have been given. A candidate that is told that its entries of an earlier
+leadership do not fit is too rare to insist on: once in thousands of runs."""
+
+
+def expect_core(registry: Registry) -> None:
+    """Register the core tier's gates."""
+    for role, kinds in MESSAGES.items():
+        for kind in kinds:
+            registry.expect(f"role/{role}/{kind}", tiers=CORE)
+    for event in EVENTS:
+        registry.expect(f"event/{event}", tiers=CORE)
+    for fault in FAULTS:
+        registry.expect(f"fault/{fault}", tiers=CORE)
