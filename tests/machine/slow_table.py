@@ -29,13 +29,16 @@ class SlowTable:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.sessions: OrderedDict[int, SlowSession] = OrderedDict()
+        """The least recently used first: by entries, and in one entry by the first command of each."""
+        self._used: set[int] = set()
 
     def stored(self) -> int:
         """What all answers are charged with."""
         return sum(charged(session) for session in self.sessions.values())
 
     def apply(self, commands: Sequence[Command], run: Callable[[Command], Result]) -> list[Result]:
-        """One result per command; `run` applies one."""
+        """One result per command of an entry; `run` applies one."""
+        self._used.clear()
         return [self._apply(command, run) for command in commands]
 
     def _apply(self, command: Command, run: Callable[[Command], Result]) -> Result:
@@ -44,7 +47,9 @@ class SlowTable:
         session = self.sessions.get(command.client_id)
         if session is None:
             return EXPIRED
-        self.sessions.move_to_end(command.client_id)
+        if command.client_id not in self._used:
+            self._used.add(command.client_id)
+            self.sessions.move_to_end(command.client_id)
         below = command.answered_below
         if session.ordered:
             if command.sequence > session.following:
