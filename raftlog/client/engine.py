@@ -101,12 +101,16 @@ class Engine:
         """The clock that deadlines are on."""
         return self._loop.time()
 
-    def submit(self, body: bytes, level: int, deadline: float, machine: int, version: int) -> Pending:
-        """Queue one call; its outcome arrives at its `answer`."""
-        call = Pending(body, level, machine, version, deadline, len(body), self._loop.create_future())
+    def submit(
+        self, body: bytes, level: int, span: float, machine: int, version: int
+    ) -> tuple[Pending, asyncio.Future[Result]]:
+        """Queue one call with `span` seconds of time; its outcome arrives at the future."""
+        loop = self._loop
+        answer: asyncio.Future[Result] = loop.create_future()
+        call = Pending(body, level, machine, version, loop.time() + span, len(body), answer)
         self._deadlines.add(call)
         self._enqueue(call)
-        return call
+        return call, answer
 
     def submit_bulk(
         self, bodies: Sequence[bytes], level: int, deadline: float, machine: int, version: int
@@ -145,7 +149,10 @@ class Engine:
                 call, refusal(Kind.FAILED, "the client is closed, so nothing was sent: open a new one")
             )
             return
-        self._queue_of(call).append(call)
+        if call.level == COMMAND and call.machine != _SESSIONS and self._wants_session:
+            self._commands.append(call)
+        else:
+            self._plain.append(call)
         self._wake()
 
     def _queue_of(self, call: Pending) -> deque[Pending]:
@@ -273,23 +280,25 @@ class Engine:
         session, queue = self._session, self._commands
         if session is None:
             return size
-        below, spread = session.answered_below, self._limits.spread
+        id, below, spare = session.id, session.answered_below, self._limits.spread - session.spread
         while queue and room > 0 and size > 0:
             call = queue[0]
             if call.place is not _QUEUED:
                 queue.popleft()
                 self._gone_queued -= 1
                 continue
-            if call.client_id != session.id:
+            if call.client_id != id:
                 if call.uncertain:  # of a session that is gone, and its answer with it
                     self._settle(call, _EXPIRED)
                     continue
-                if session.spread >= spread:
+                if spare <= 0:
                     break
-                call.client_id, call.sequence = session.id, session.take()
+                spare -= 1
+                call.client_id = id
+                call.sequence = session.take()
             queue.popleft()
             taken.append(call)
-            rows.append((session.id, call.sequence, below, call.machine, call.version, call.body))
+            rows.append((id, call.sequence, below, call.machine, call.version, call.body))
             room -= 1
             size -= call.size
         return size
@@ -298,12 +307,12 @@ class Engine:
         if not self._flight:
             self._connection.asked()
         number = self._next_call
-        flight, sent, size = self._flight, Place.SENT, 0
+        sent, size = Place.SENT, 0
         for calls in (commands, queries):
+            self._flight.update(enumerate(calls, number))
+            number += len(calls)
             for call in calls:
                 call.place = sent
-                flight[number] = call
-                number += 1
                 size += call.size
         self._next_call = number
         self._flight_bytes += size
@@ -322,21 +331,22 @@ class Engine:
     def answers(self, frame: bytes) -> None:
         """See `Talker.answers`."""
         outer = decode_node_frame(frame)
-        flight, done, expired = self._flight, Place.DONE, Kind.SESSION_EXPIRED
-        worked = False
+        take, settle, done, ok = self._flight.pop, self._settle, Place.DONE, Kind.OK
+        worked, size = False, 0
         for first, results in decode_runs(outer.replies):
             for number, result in enumerate(results, first):
-                call = flight.pop(number, None)
+                call = take(number, None)
                 if call is None:  # a repeated answer
                     continue
-                self._flight_bytes -= call.size
+                size += call.size
                 if call.place is done:  # too late
                     continue
-                if result.kind < expired:
+                if result.kind is ok or result.kind < Kind.SESSION_EXPIRED:
                     worked = True
-                    self._settle(call, result)
+                    settle(call, result)
                 else:
                     self._consider(call, result)
+        self._flight_bytes -= size
         if worked:
             self._connection.worked()
         if outer.applied > self.applied:

@@ -148,6 +148,7 @@ class Call:
         self.where = f"{owner.__name__}.{method.name}"
         self.version: int = owner.version
         """The version of the vocabulary that this form of the call belongs to."""
+        self.is_query = isinstance(method, QueryMethod)
         function = method.function
         parameters = list(inspect.signature(function).parameters.values())[1:]
         hints = _hints(owner, function, self.where)
