@@ -146,7 +146,8 @@ def _report_lines(directory: Path, report: Report) -> Iterator[str]:
     elif report.identity.cluster is None:
         yield f"node {report.identity.node:016x} waits to be initialised"
     else:
-        yield f"node {report.identity.node:016x} of cluster {report.identity.cluster:016x}"
+        machine = f", machine {report.identity.machine}" if report.identity.machine else ""
+        yield f"node {report.identity.node:016x} of cluster {report.identity.cluster:016x}{machine}"
     yield f"{report.segments} segments" + (f", ending at {report.end}" if report.end else "")
     for group in report.groups:
         vote = f"{group.vote:016x}" if group.vote else "nobody"
@@ -168,6 +169,7 @@ def _report_value(report: Report) -> dict[str, object]:
         "sound": report.sound,
         "node": f"{identity.node:016x}" if identity else None,
         "cluster": f"{identity.cluster:016x}" if identity and identity.cluster else None,
+        "machine": (identity.machine or None) if identity else None,
         "segments": report.segments,
         "end": str(report.end) if report.end else None,
         "groups": [

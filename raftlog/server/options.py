@@ -10,6 +10,7 @@ from raftlog.failpoints import INERT, Failpoints
 from raftlog.machine.contract import StateMachine
 from raftlog.server.address import Address
 from raftlog.storage.disk import Disk
+from raftlog.storage.identity import LONGEST_NAME
 from raftlog.storage.local import LocalDisk
 from raftlog.transport.tls import TlsFiles
 
@@ -61,6 +62,10 @@ class ServeOptions:
             )
         if self.advertise is not None and (self.advertise.wildcard or self.advertise.port == 0):
             raise BadOptions(f"nobody can dial {self.advertise}: advertise an address that others reach")
+        if len(self.machine.name.encode()) > LONGEST_NAME:
+            raise BadOptions(
+                f"the machine's name {self.machine.name[:40]}... is longer than {LONGEST_NAME} bytes: shorten it"
+            )
         if not _NAME.match(self.display_name):
             raise BadOptions(
                 f"the name {self.display_name!r} is not usable: take 1 to 64 letters, digits, dots, dashes, underscores"

@@ -22,7 +22,7 @@ from raftlog.server.health import Health
 from raftlog.server.options import ServeOptions
 from raftlog.server.rpc import ADMIN, LOG, AdminRpc, LogRpc
 from raftlog.service import AdminService, AlreadyInitialised, GroupStatus, NodeStatus, PeerProgress, Service
-from raftlog.storage import Disk, DiskError, Identity, StorageRefused, Wal, load_or_create
+from raftlog.storage import Disk, DiskError, Identity, StorageRefused, Wal, keep_machine, load_or_create
 from raftlog.transport.events import OnEvent, ignore
 from raftlog.transport.grpc_options import server_options
 from raftlog.transport.grpc_peer import GrpcTransport
@@ -142,7 +142,10 @@ class Server:
     async def _open_directory(self, stack: AsyncExitStack) -> None:
         self._disk = self.options.disk_factory(self.options.data_dir)
         stack.push_async_callback(self._disk.close)
-        self._identity = await load_or_create(self._disk, self._clock, failpoints=self.options.failpoints)
+        points = self.options.failpoints
+        self._identity = await load_or_create(self._disk, self._clock, failpoints=points)
+        if not self.waiting:
+            self._identity = await keep_machine(self._disk, self._identity, self.options.machine.name, points)
 
     def _open_port(self, stack: AsyncExitStack) -> grpc.aio.Server:
         """Everything that answers, on one port that is bound and not served yet."""
@@ -286,7 +289,7 @@ class Server:
             try:
                 self._identity = await Wal.bootstrap(
                     self._disk,
-                    identity=self._identity,
+                    identity=Identity(self.node_id, None, self.options.machine.name),
                     cluster_id=cluster_id,
                     groups={META_GROUP: membership},
                     entropy=self._clock.entropy,

@@ -7,7 +7,7 @@ crash leaves.
 from raftlog.storage.damage import Compacted, Damage, LogDamaged, StorageRefused
 from raftlog.storage.disk import Disk, DiskError, DiskFull
 from raftlog.storage.group import GroupWrite
-from raftlog.storage.identity import Identity, load_or_create
+from raftlog.storage.identity import Identity, keep_machine, load_or_create
 from raftlog.storage.local import LocalDisk
 from raftlog.storage.wal import Wal
 
@@ -23,5 +23,6 @@ __all__ = [
     "LogDamaged",
     "StorageRefused",
     "Wal",
+    "keep_machine",
     "load_or_create",
 ]

@@ -17,23 +17,37 @@ FILE = "identity"
 
 _MAGIC = b"RAFTLOID"
 _LAYOUT = struct.Struct("<8sIIQQ")
+_LENGTH = struct.Struct("<H")
 _CHECKSUM = struct.Struct("<Q")
+
+LONGEST_NAME = SECTOR - _LAYOUT.size - _LENGTH.size - _CHECKSUM.size
+"""Bytes of a machine's name in UTF-8: 470."""
 
 
 class Identity(msgspec.Struct, frozen=True):
     """Who a data directory is.
 
-    The file is one sector: magic "RAFTLOID" 8, format version 4, zero 4, node id 8, cluster id 8 (0: waiting), zeros,
-    xxh3-64 checksum of the 504 bytes before it 8.
+    The file is one sector: magic "RAFTLOID" 8, format version 4, zero 4, node id 8, cluster id 8 (0: waiting), length
+    of the machine's name 2, the name, zeros, xxh3-64 checksum of the 504 bytes before it 8.
+
+    The machine stands here rather than in the log's bootstrap record because it is a matter of one node: which class
+    this process was started with, checked against what applied the same log before. It was added to format 1 without a
+    new version: the bytes were zero, which reads as "not known", and programs that do not know of it ignore it. What
+    such a program writes anew is unknown again, and the next start that knows its machine records that.
     """
 
     node: NodeId
     cluster: ClusterId | None
     """None: a fresh directory. It waits for `raftlog init`, neither votes nor acknowledges."""
+    machine: str = ""
+    """The name of the machine that applies the log, at most `LONGEST_NAME` bytes; empty: not known."""
 
     def encode(self) -> bytes:
         """One sector."""
         body = _LAYOUT.pack(_MAGIC, FORMAT, 0, self.node, self.cluster or 0)
+        name = self.machine.encode()
+        assert len(name) <= LONGEST_NAME, f"a machine's name of {len(name)} bytes"
+        body += _LENGTH.pack(len(name)) + name
         body += bytes(SECTOR - _CHECKSUM.size - len(body))
         return body + _CHECKSUM.pack(xxhash.xxh3_64_intdigest(body))
 
@@ -61,7 +75,7 @@ async def load_or_create(disk: Disk, clock: Clock, *, failpoints: Failpoints = I
         await save(disk, identity, failpoints)
     elif identity.cluster is None and segments and segments[0].node == identity.node:
         # Initialised, and stopped before the identity was written: the segment is the deed, this file its copy.
-        identity = Identity(identity.node, segments[0].cluster)
+        identity = Identity(identity.node, segments[0].cluster, identity.machine)
         await save(disk, identity, failpoints)
     elif identity.cluster is not None and not segments:
         raise StorageRefused(
@@ -91,7 +105,37 @@ async def load(disk: Disk) -> Identity | None:
         raise StorageRefused(
             f"{FILE} has format version {version}, this program reads {FORMAT}: use the one that wrote it"
         )
-    return Identity(NodeId(node), ClusterId(cluster) if cluster else None)
+    (length,) = _LENGTH.unpack_from(sector, _LAYOUT.size)
+    start = _LAYOUT.size + _LENGTH.size
+    if length > LONGEST_NAME:
+        raise LogDamaged(Damage(FILE, _LAYOUT.size, f"a machine's name cannot have {length} bytes"))
+    machine = sector[start : start + length].decode(errors="replace")
+    return Identity(NodeId(node), ClusterId(cluster) if cluster else None, machine)
+
+
+async def keep_machine(
+    disk: Disk, identity: Identity, machine: str, failpoints: Failpoints = INERT
+) -> Identity:
+    """See that `machine` is the one that has applied this directory's log so far; recorded where none is known.
+
+    Another class would take the commands of the first for its own: what it does not know fails, and what has the same
+    name means something else, on this replica alone.
+
+    Raises:
+        StorageRefused: it is another. Nothing was changed.
+        DiskError: the disk refused; the directory is as it was.
+    """
+    if identity.machine == machine:
+        return identity
+    if identity.machine:
+        raise StorageRefused(
+            f"the log in this directory was applied by the machine {identity.machine!r}, and this node was started "
+            f"with {machine!r}: start it with the first, or name another directory (a class that was only renamed "
+            f"keeps its old name with `name = {identity.machine!r}`)"
+        )
+    identity = Identity(identity.node, identity.cluster, machine)
+    await save(disk, identity, failpoints)
+    return identity
 
 
 async def save(disk: Disk, identity: Identity, failpoints: Failpoints = INERT) -> None:

@@ -121,7 +121,7 @@ class Wal:
         await prepare(disk, header, batch, purpose="bootstrap", failpoints=failpoints)
         if failpoints.armed:
             await failpoints.hit("bootstrap.before_identity", DiskError)
-        member = Identity(identity.node, cluster_id)
+        member = Identity(identity.node, cluster_id, identity.machine)
         await save(disk, member, failpoints)
         if failpoints.armed:
             await failpoints.hit("bootstrap.before_answer", DiskError)

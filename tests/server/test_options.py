@@ -76,3 +76,11 @@ def test_a_name_is_the_directorys_unless_given(tmp_path: Path) -> None:
 def test_nothing_was_touched(tmp_path: Path) -> None:
     options(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_machines_name_must_fit_into_the_identity_file() -> None:
+    class Long(Counter):
+        name = "x" * 471
+
+    with pytest.raises(BadOptions, match="longer than 470 bytes"):
+        ServeOptions(data_dir=Path("n1"), machine=Long)

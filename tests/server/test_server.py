@@ -23,7 +23,8 @@ from raftlog.core.settings import Settings
 from raftlog.machine.calls import encode_call
 from raftlog.pb import client_pb2, client_pb2_grpc
 from raftlog.server import Address, CannotServe, ServeOptions, Server
-from raftlog.storage import DiskFull, LocalDisk, LogDamaged, StorageRefused
+from raftlog.storage import DiskFull, Identity, LocalDisk, LogDamaged, StorageRefused
+from raftlog.storage.identity import load, save
 from raftlog.transport.client_frames import (
     ClientFrame,
     decode_node_frame,
@@ -35,6 +36,7 @@ from raftlog.transport.grpc_link import GrpcDialer
 from raftlog.transport.handshake import NO_CLUSTER
 from raftlog.transport.link import LinkBroken
 from statemachines.counter import Counter
+from statemachines.kv import KeyValue
 
 pytestmark = [pytest.mark.real, pytest.mark.asyncio]
 
@@ -105,6 +107,41 @@ async def test_a_fresh_directory_waits_and_says_so(tmp_path: Path) -> None:
         with pytest.raises(grpc.aio.AioRpcError, match=r"waits to be initialised.*raftlog init") as refused:
             await add(address, 1)
         assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+
+
+async def test_a_log_is_applied_by_the_machine_that_it_was_begun_with(tmp_path: Path) -> None:
+    directory = tmp_path / "n1"
+    async with running(directory):
+        pass
+    other = dataclasses.replace(options(directory), machine=KeyValue)
+    async with Server(other) as server:  # no log yet: nothing speaks against it
+        assert server.waiting
+    async with running(directory) as (_, address):
+        await initialise(address)
+        await serving(address)
+    with pytest.raises(StorageRefused, match=r"by the machine 'Counter'.*started with 'KeyValue'"):
+        async with Server(other):
+            pass
+    async with running(directory) as (_, address):
+        await serving(address)
+
+
+async def test_a_directory_that_knows_no_machine_takes_the_one_it_is_started_with(tmp_path: Path) -> None:
+    """As the first releases made them."""
+    directory = tmp_path / "n1"
+    async with running(directory) as (_, address):
+        await initialise(address)
+    disk = LocalDisk(directory)
+    found = await load(disk)
+    assert found is not None
+    assert found.machine == "Counter"
+    await save(disk, Identity(found.node, found.cluster))
+    await disk.close()
+    async with running(directory) as (_, address):
+        await serving(address)
+    disk = LocalDisk(directory)
+    assert await load(disk) == found
+    await disk.close()
 
 
 async def test_one_initialise_makes_it_a_member_in_the_same_process(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import pytest
 import xxhash
 
 from raftlog.core.ids import ClusterId, NodeId
-from raftlog.storage import Disk, Identity, LogDamaged, StorageRefused, Wal, load_or_create
+from raftlog.storage import Disk, Identity, LogDamaged, StorageRefused, Wal, keep_machine, load_or_create
 from raftlog.storage.disk import SECTOR
-from raftlog.storage.identity import FILE, initialised
+from raftlog.storage.identity import FILE, LONGEST_NAME, initialised
 from raftlog.testing.disk import SimDisk
 from raftlog.testing.platter import Platter
 from tests.storage.story import CLUSTER, G0, SEGMENT, Entropy, Story, entry, membership, write
@@ -166,6 +166,66 @@ def test_another_format_version_is_refused_by_number(name: str) -> None:
 def of_version_2(content: bytes) -> bytes:
     body = content[:8] + b"\2" + content[9 : SECTOR - 8]
     return body + xxhash.xxh3_64_intdigest(body).to_bytes(8, "little") + content[SECTOR:]
+
+
+def test_a_directory_is_kept_for_the_machine_that_it_was_first_used_with() -> None:
+    async def tale() -> None:
+        files, identity = await member()
+        assert identity.machine == "", "this one is as the first releases made it"
+        disk = disk_with(files)
+        assert await keep_machine(disk, identity, "Counter") == Identity(identity.node, CLUSTER, "Counter")
+        assert not disk.platter.undecided
+        kept = await load_or_create(disk, Entropy(Random(3)))
+        assert (
+            await keep_machine(disk, kept, "Counter") == kept == Identity(identity.node, CLUSTER, "Counter")
+        )
+        before = disk.platter.contents()
+        with pytest.raises(StorageRefused, match=r"by the machine 'Counter'.*started with 'Queue'"):
+            await keep_machine(disk, kept, "Queue")
+        assert disk.platter.contents() == before
+
+    go(tale())
+
+
+def test_a_bootstrap_stopped_before_the_identity_leaves_the_machine_to_the_next_start() -> None:
+    async def tale() -> None:
+        files, identity = await member()
+        disk = disk_with({**files, FILE: Identity(identity.node, None).encode()})
+        found = await load_or_create(disk, Entropy(Random(3)))
+        assert (await keep_machine(disk, found, "Counter")).machine == "Counter"
+
+    go(tale())
+
+
+@pytest.mark.parametrize("name", ["KeyValue", "Zähler", "x" * LONGEST_NAME])
+def test_a_machines_name_is_read_back(name: str) -> None:
+    async def tale() -> None:
+        files, identity = await member()
+        written = Identity(identity.node, CLUSTER, name)
+        assert (
+            await load_or_create(disk_with({**files, FILE: written.encode()}), Entropy(Random(3))) == written
+        )
+
+    go(tale())
+
+
+def test_a_name_that_cannot_be_is_damage() -> None:
+    async def tale() -> None:
+        files, _ = await member()
+        body = files[FILE][:32] + (LONGEST_NAME + 1).to_bytes(2, "little") + files[FILE][34 : SECTOR - 8]
+        sector = body + xxhash.xxh3_64_intdigest(body).to_bytes(8, "little")
+        with pytest.raises(LogDamaged, match=r"cannot have 471 bytes"):
+            await start(disk_with({**files, FILE: sector}))
+
+    go(tale())
+
+
+def test_the_name_is_written_where_the_format_says() -> None:
+    """Golden bytes: a program of the same format that does not know of it reads the rest as before."""
+    known, unknown = (Identity(NodeId(1), CLUSTER, name).encode() for name in ("Counter", ""))
+    assert known[32:41] == b"\7\0Counter"
+    assert known[:32] == unknown[:32]
+    assert known[41 : SECTOR - 8] == unknown[41 : SECTOR - 8] == bytes(SECTOR - 49)
 
 
 def test_ids_are_written_little_endian_where_the_format_says() -> None:
