@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -18,29 +18,21 @@ SHOWN = 10
 """So many failures and missed gates are listed; the ledger and `--json` have them all."""
 
 
-class _Told:
-    """Text that is not folded: a command must stay one line for whoever copies it."""
-
-    def __init__(self, text: str, style: str = "") -> None:
-        self.text = Text(text, style=style, no_wrap=True, overflow="ignore")
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield from console.render(self.text, options.update(overflow="ignore", no_wrap=True, width=10_000))
-
-
-def summary(
-    campaign: Campaign, report: Report, judgement: Judgement, registry: Registry, elapsed: float
-) -> RenderableType:
+def tell(
+    console: Console,
+    campaign: Campaign,
+    report: Report,
+    judgement: Judgement,
+    registry: Registry,
+    elapsed: float,
+) -> None:
     """What people read when a campaign is over. `elapsed`: wall-clock seconds of this process's part."""
-    parts: list[RenderableType] = [
-        Text(f"{campaign.tier} tier, seeds from {campaign.first_seed}", style="bold"),
-        _figures(campaign, report, elapsed),
-        _two_columns(_faults(report.tally), _oracles(campaign, report.tally)),
-        _gates(campaign, judgement, registry),
-        *_failures(campaign, report),
-        *_verdict(judgement, report.tally),
-    ]
-    return Group(*parts)
+    console.print(Text(f"{campaign.tier} tier, seeds from {campaign.first_seed}", style="bold"))
+    console.print(_figures(campaign, report, elapsed))
+    console.print(_two_columns(_faults(report.tally), _oracles(campaign, report.tally)))
+    console.print(_gates(campaign, judgement, registry))
+    for text in (*_failures(campaign, report), *_verdict(judgement, report.tally)):
+        console.print(text, soft_wrap=True)  # a command must stay one line for whoever copies it
 
 
 def _figures(campaign: Campaign, report: Report, elapsed: float) -> RenderableType:
@@ -135,14 +127,14 @@ def _gates(campaign: Campaign, judgement: Judgement, registry: Registry) -> Rend
     return Padding(Group(*lines), (1, 0, 0, 0))
 
 
-def _failures(campaign: Campaign, report: Report) -> list[RenderableType]:
-    told: list[RenderableType] = []
+def _failures(campaign: Campaign, report: Report) -> list[Text]:
+    told: list[Text] = []
     for run in sorted(report.failures, key=lambda run: run.seed)[:SHOWN]:
-        told.append(_Told(f"seed {run.seed} failed: {run.oracle}: {run.problem}", style="red"))
+        told.append(Text(f"seed {run.seed} failed: {run.oracle}: {run.problem}", style="red"))
         lines = [
             line(run.seed, run.tier, campaign.span, campaign.place) for line in (replay_line, shrink_line)
         ]
-        told.extend(_Told(f"    {line}") for line in lines)
+        told.extend(Text(f"    {line}") for line in lines)
     if (more := len(report.failures) - SHOWN) > 0:
         told.append(Text(f"and {more} more failed", style="red"))
     for reason, number in by_count(report.tally.reasons)[:SHOWN]:
@@ -150,7 +142,7 @@ def _failures(campaign: Campaign, report: Report) -> list[RenderableType]:
     return told
 
 
-def _verdict(judgement: Judgement, tally: Tally) -> list[RenderableType]:
+def _verdict(judgement: Judgement, tally: Tally) -> list[Text]:
     told = [Text(f"invalid: {problem}", style="bold yellow") for problem in judgement.problems]
     if judgement.missed and judgement.gates_applied:
         told.append(
@@ -175,7 +167,7 @@ def _verdict(judgement: Judgement, tally: Tally) -> list[RenderableType]:
         told.append(
             Text(f"INVALID: nothing broke in {tally.runs} runs, and that means nothing", style="bold yellow")
         )
-    return list(told)
+    return told
 
 
 def as_json(

@@ -119,7 +119,7 @@ def carry_out(campaign: Campaign, *, total: int | None, with_gates: bool, as_jso
     if as_json_wanted:
         print_json(summary.as_json(campaign, report, judgement, registry, elapsed))
     else:
-        words().print(summary.summary(campaign, report, judgement, registry, elapsed))
+        summary.tell(words(), campaign, report, judgement, registry, elapsed)
     return Exit.INTERRUPTED if interrupted else judgement.exit
 
 

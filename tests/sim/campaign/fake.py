@@ -94,3 +94,8 @@ def needs_two_faults(plan: Plan, *, watch: Watch | None = None) -> Run:
                 watch(Happening(at=at, lane="n1", kind="violation", text="I1: two leaders"))
             return passed(plan, outcome="failed", oracle="I1", problem="two leaders", span=at)
     return passed(plan)
+
+
+def hash_of_a_text(plan: Plan, *, watch: Watch | None = None) -> Run:
+    """Its trace follows the hash seed of the process."""
+    return passed(plan, trace=f"{hash('text') & 0xFFFFFFFFFFFFFFFF:016x}")
