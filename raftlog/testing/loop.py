@@ -22,7 +22,7 @@ MICROS = 1_000_000
 
 COLLECT_EVERY = 200_000
 """Callbacks between two collections of garbage."""
-STUCK_AFTER = 3_000_000
+STUCK_AFTER = 500_000
 """Callbacks at one and the same microsecond that no program means."""
 
 _host: ContextVar[str] = ContextVar("host", default="")
@@ -193,7 +193,7 @@ class SimLoop(asyncio.BaseEventLoop):
         """As asyncio's, to the nearest microsecond less what long timers come `early`, never before now."""
         wanted = round(when * MICROS)
         if self._rates and (ppm := self._rates.get(_host.get())) is not None:
-            wanted = self._micros + (wanted - self._micros) * MICROS // (MICROS + ppm)
+            wanted = self._micros - (self._micros - wanted) * MICROS // (MICROS + ppm)  # rounded up: never early
         return self._call_at(
             wanted - self.early if wanted - self._micros > 2 * self.early else wanted, callback, args, context
         )
@@ -267,8 +267,9 @@ class SimLoop(asyncio.BaseEventLoop):
             handle._run()
         self._still += self.events - before
         if self._still > STUCK_AFTER:
+            self._still = 0  # let it be ended
             raise SimDeadlock(
-                f"{self._still} callbacks have run at {self.time():.6f} s, and no time passes; next: {list(ready)[:3]}"
+                f"{STUCK_AFTER} callbacks have run at {self.time():.6f} s, and no time passes; next: {list(ready)[:3]}"
             )
         if before // COLLECT_EVERY != self.events // COLLECT_EVERY:
             gc.collect()

@@ -174,6 +174,10 @@ class Platter:
         names = self._names_with(kept)
         return self._state(names, {id(inode): _draw(inode, random) for _, inode in sorted(names.items())})
 
+    def worst_crash(self) -> "Platter":
+        """The state in which nothing survives that no sync covers."""
+        return self._state(self._names_with([False] * len(self._changes)), {})
+
     def crash_states(self, random: Random, *, most: int) -> Iterator["Platter"]:
         """States that a power failure may leave now, at most `most`: all of them where they are few.
 

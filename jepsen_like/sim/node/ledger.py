@@ -1,0 +1,62 @@
+"""What one node believes its disk to hold: what checkers compare its promises with, and a crash the disk."""
+
+from collections import deque
+
+from jepsen_like.sim.image import Image, Write
+from jepsen_like.sim.verdict import Violation
+from raftlog.core.ids import Index
+
+
+class Ledger:
+    """See `jepsen_like.sim.invariants.checker.Disk`.
+
+    Invariants: `durable` is what the node was told is synced; `written` adds what it has handed over, in order; what is
+    between the two is in `under_way`.
+    """
+
+    def __init__(self, found: Image) -> None:
+        self.durable = found
+        self.written = found.copy()
+        self._under_way: deque[Write] = deque()
+
+    def hand_over(self, write: Write) -> None:
+        """A write is queued for the disk."""
+        self.written.take(write)
+        self._under_way.append(write)
+
+    def synced(self, write: Write) -> None:
+        """The oldest write under way has been called durable."""
+        assert self._under_way, "a write was called durable that nobody handed over"
+        oldest = self._under_way.popleft()
+        assert oldest is write, "writes were called durable out of order"
+        self.durable.take(write)
+
+    def survives_as(self, name: str, found: Image) -> None:
+        """Compare with what recovery found after the node had died.
+
+        Raises:
+            Violation: something that was called durable is gone.
+        """
+        hard, kept = self.durable.hard_state, found.hard_state
+        if kept.term < hard.term:
+            raise Violation("I2", f"{name} called term {hard.term} durable and comes back in {kept.term}")
+        if kept.term == hard.term and hard.vote not in (None, kept.vote):
+            raise Violation(
+                "I2", f"{name} called its vote for {hard.vote} durable and comes back with {kept.vote}"
+            )
+        replaced = self._replaced_from
+        for entry in self.durable.entries:
+            if replaced is not None and entry.index >= replaced:
+                return
+            same = found.at(entry.index)
+            if same is None or same.checksum != entry.checksum:
+                what = "nothing" if same is None else str(same.id)
+                raise Violation(
+                    "I11", f"{name} called {entry.id} durable and comes back with {what} in its place"
+                )
+
+    @property
+    def _replaced_from(self) -> Index | None:
+        """From here on, writes under way may have replaced what was durable, or not."""
+        firsts = [write.entries[0].index for write in self._under_way if write.entries]
+        return min(firsts, default=None)

@@ -1,0 +1,175 @@
+"""A node that is looked at: a real one, whose every decision, write and message is checked as it happens."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from jepsen_like.sim.image import Write
+from jepsen_like.sim.invariants import Checker
+from jepsen_like.sim.node.chronicle import Chronicle
+from jepsen_like.sim.node.ledger import Ledger
+from raftlog.core.ids import META_GROUP, GroupId, NodeId
+from raftlog.core.message import (
+    AppendAccepted,
+    AppendRejected,
+    AppendRequest,
+    Heartbeat,
+    HeartbeatAck,
+    Message,
+    PreVoteRequest,
+    PreVoteResponse,
+    ReadIndexRequest,
+    ReadIndexResponse,
+    VoteRequest,
+    VoteResponse,
+)
+from raftlog.core.raft import Raft
+from raftlog.core.ready import Ready
+from raftlog.node import Node
+from raftlog.node.writer import Writer, Written
+from raftlog.transport.frames import Forward, ForwardReply
+
+_KINDS: dict[type[Message | Forward | ForwardReply], str] = {
+    PreVoteRequest: "pre-vote",
+    PreVoteResponse: "pre-vote-answer",
+    VoteRequest: "vote",
+    VoteResponse: "vote-answer",
+    AppendRequest: "append",
+    AppendAccepted: "accepted",
+    AppendRejected: "rejected",
+    Heartbeat: "heartbeat",
+    HeartbeatAck: "heartbeat-ack",
+    ReadIndexRequest: "read-request",
+    ReadIndexResponse: "read-answer",
+    Forward: "forward",
+    ForwardReply: "forward-answer",
+}
+
+
+class Observer(Protocol):
+    """Who looks."""
+
+    checker: Checker
+    chronicle: Chronicle
+
+    def broke(self, problem: BaseException) -> None:
+        """Something does not hold."""
+        ...
+
+
+class ObservedNode(Node):
+    """Looks and never touches: what a violation raises goes to the observer, not into the node.
+
+    Many inputs make one turn of a node, so what holds of a single input (E22) is for the core tier to see.
+    """
+
+    def __init__(self, observer: Observer, ledger: Ledger, **options: Any) -> None:
+        super().__init__(**options)
+        self._observer = observer
+        self._checker = observer.checker
+        self._ledger = ledger
+        self._buried = False
+        self.writer = _ObservedWriter(
+            self._handed_over,
+            self._synced,
+            wal=self.wal,
+            max_bytes=self.limits.write,
+            on_done=self.kick,
+            on_event=options["on_event"],
+            failpoints=self.failpoints,
+        )
+        self._checker.started(self._id, self.core, ledger)
+
+    @property
+    def core(self) -> Raft:
+        """The core of the one group there is."""
+        return self._replicas[META_GROUP].raft
+
+    def bury(self) -> None:
+        """The process is dead: what still unwinds of it decides nothing."""
+        self._buried = True
+
+    def campaign(self) -> None:
+        """Ask for votes now."""
+        self.core.campaign(self.clock.monotonic())
+        self.kick()
+
+    def send(self, frame: Message | Forward | ForwardReply, to: NodeId) -> bool:
+        """See `Node.send`."""
+        if not self._buried:
+            self._observer.chronicle.sending(_KINDS[type(frame)], frame)
+            if not isinstance(frame, Forward | ForwardReply):
+                self._look(self._checker.sent, frame)
+        return super().send(frame, to)
+
+    def _pump(self) -> None:
+        super()._pump()
+        if not self._buried:
+            self._look(self._observe)
+
+    def _observe(self) -> None:
+        self._checker.observe(self._id)
+        core = self.core
+        if not core.has_ready:
+            self._checker.settled(self._id)
+        state = core._state
+        self._checker.applied(self._id, state.applied, state.digest)
+
+    def _handed_over(self, ready: Ready) -> Write:
+        write = Write(ready.hard_state, ready.entries)
+        if not self._buried:
+            self._look(self._checks_write, write)
+        return write
+
+    def _checks_write(self, write: Write) -> None:
+        self._checker.observe(self._id)
+        self._checker.wrote(self._id, write)
+        self._ledger.hand_over(write)
+
+    def _synced(self, write: Write, then: Callable[[], None]) -> None:
+        if not self._buried:
+            self._look(self._checks_sync, write)
+        then()
+
+    def _checks_sync(self, write: Write) -> None:
+        self._ledger.synced(write)
+        self._checker.synced(self._id)
+
+    def _look(self, check: Callable[..., None], *subject: object) -> None:
+        try:
+            check(*subject)
+        except AssertionError as problem:
+            self._observer.broke(problem)
+
+
+class _ObservedWriter(Writer):
+    """Tells of every write when it is queued, and again when it is called durable."""
+
+    def __init__(
+        self,
+        handed_over: Callable[[Ready], Write],
+        synced: Callable[[Write, Callable[[], None]], None],
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self._handed_over = handed_over
+        self._synced = synced
+
+    def submit(self, replica: Written, ready: Ready) -> None:
+        """See `Writer.submit`."""
+        super().submit(_Watched(replica, self._handed_over(ready), self._synced), ready)
+
+
+class _Watched:
+    """Stands between the writer and the replica."""
+
+    def __init__(
+        self, replica: Written, write: Write, synced: Callable[[Write, Callable[[], None]], None]
+    ) -> None:
+        self.group: GroupId = replica.group
+        self._replica = replica
+        self._write = write
+        self._synced = synced
+
+    def written(self, ready: Ready) -> None:
+        """See `Written.written`."""
+        self._synced(self._write, lambda: self._replica.written(ready))
