@@ -8,8 +8,10 @@ import msgspec
 import xxhash
 
 from jepsen_like.sim.explore.action import Action
+from jepsen_like.sim.explore.recovery import Recovery, quorums
 from jepsen_like.sim.explore.scope import Scope
 from jepsen_like.sim.explore.space import Broken, Code, Space, World
+from jepsen_like.sim.verdict import Violation
 
 EACH: Final = 4_096
 """Worlds between two looks at the clock and the progress."""
@@ -48,6 +50,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     steps: int
     nodes: int
     messages: int
+    recoveries: int
+    """Fair continuations that were tried, and came to a decision."""
     beyond: dict[str, int]
     """Actions that lead out of the scope, by the bound that they break."""
 
@@ -55,8 +59,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 class Search:
     """One exploration. What it keeps of a world that it has looked at is 8 bytes of digest and 12 of its origin."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, *, recover_each: int = 1_000) -> None:
         self.space = Space(scope)
+        self._recover_each = recover_each
+        """Of so many new worlds one is let go on in peace; 0 for none."""
+        self._quorums = quorums(scope.membership)
+        self._recoveries = 0
         self._seen: set[int] = set()
         self._parents = array("I")
         self._codes = array("Q")
@@ -93,6 +101,19 @@ class Search:
                 self._parents.append(number)
                 self._codes.append(code)
                 following.append(packed)
+                if self._recover_each and len(self._codes) % self._recover_each == 0:
+                    self._recover(after, code)
+
+    def _recover(self, world: World, code: Code) -> None:
+        """Everyone goes on, and then, from the same world, one of the smallest quorums: each in its turn."""
+        at = len(self._codes) // self._recover_each
+        smallest = self._quorums[1:]
+        for alive in (self._quorums[0], *(smallest[at % len(smallest) :][:1] if smallest else ())):
+            try:
+                Recovery(self.space, world, alive).run()
+            except Violation as violation:
+                raise Broken(code, violation) from violation
+            self._recoveries += 1
 
     def _add(self, world: World, parent: int, code: Code) -> None:
         self._seen.add(xxhash.xxh3_64_intdigest(_packed(world)))
@@ -124,6 +145,7 @@ class Search:
             steps=self.space.remembered,
             nodes=len(self.space.nodes),
             messages=len(self.space.messages),
+            recoveries=self._recoveries,
             beyond={"term": bounds.term, "log": bounds.log, "flights": bounds.flights},
         )
 

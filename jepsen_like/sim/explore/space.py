@@ -41,12 +41,26 @@ class History(msgspec.Struct, frozen=True):
 class Step:
     """What an input makes of a node."""
 
-    __slots__ = ("asked", "commits", "cut", "leads", "node", "problem", "quiet", "reads", "sent", "tells")
+    __slots__ = (
+        "asked",
+        "commits",
+        "cut",
+        "leads",
+        "lost",
+        "node",
+        "problem",
+        "quiet",
+        "reads",
+        "sent",
+        "tells",
+    )
 
     def __init__(self) -> None:
         self.node = 0
         self.sent: tuple[int, ...] = ()
         """Messages, without repeats."""
+        self.lost: tuple[int, ...] = ()
+        """Messages of kinds that never arrive in this scope."""
         self.leads = False
         """The node has become leader."""
         self.commits = False
@@ -154,7 +168,7 @@ class Space:
         for at, message in enumerate(flights):
             rest = flights[:at] + flights[at + 1 :]
             place = self._to[message]
-            step = self._step(world[place], Kind.DELIVER, message)
+            step = self.step(world[place], Kind.DELIVER, message)
             if not step.quiet:
                 code = Kind.DELIVER << 32 | message
                 after = self._after(world, place, step, spent, rest, code)
@@ -178,7 +192,7 @@ class Space:
             counts = range(len(node.pending) + 1) if kind is Kind.CRASH else (0,)
             for count in counts:
                 argument = self._budget[kind].used(spent) if kind is Kind.PROPOSE else count
-                yield from self._input(world, place, self._step(world[place], kind, argument), kind, count)
+                yield from self._input(world, place, self.step(world[place], kind, argument), kind, count)
 
     def _kinds(self, node: Node, spent: int) -> Iterator[Kind]:
         left = self._budget
@@ -211,18 +225,18 @@ class Space:
         whole = Step()
         number = world[place]
         if self.nodes[number].leads:
-            number = whole.add(self._step(number, Kind.TIMEOUT, 0))
-        number = whole.add(self._step(number, Kind.TIMEOUT, 0))
+            number = whole.add(self.step(number, Kind.TIMEOUT, 0))
+        number = whole.add(self.step(number, Kind.TIMEOUT, 0))
         questions = [sent for sent in whole.sent if isinstance(self.messages[sent], PreVoteRequest)]
         whole.sent = tuple(sent for sent in whole.sent if sent not in questions)
         answers: list[int] = []
         for question in questions:
-            step = self._step(world[self._to[question]], Kind.DELIVER, question)
+            step = self.step(world[self._to[question]], Kind.DELIVER, question)
             whole.problem = whole.problem or step.problem
             answers += step.sent
         for answer in sorted(answers, key=self._refuses):
             if isinstance(self.nodes[number].core._role, PreCandidate):
-                number = whole.add(self._step(number, Kind.DELIVER, answer))
+                number = whole.add(self.step(number, Kind.DELIVER, answer))
         stuck = number == world[place] or isinstance(self.nodes[number].core._role, PreCandidate)
         whole.quiet = stuck and whole.problem is None
         return whole
@@ -271,7 +285,7 @@ class Space:
         flights = sorted(under_way)
         surplus = len(flights) - self.scope.flights
         for message in tuple(flights) if surplus > 0 else ():
-            if surplus and self._step(nodes[self._to[message]], Kind.DELIVER, message).quiet:
+            if surplus and self.step(nodes[self._to[message]], Kind.DELIVER, message).quiet:
                 flights.remove(message)
                 surplus -= 1
         return tuple(flights)
@@ -305,7 +319,11 @@ class Space:
 
     # -- single nodes
 
-    def _step(self, number: int, kind: Kind, argument: int) -> Step:
+    def receiver(self, message: int) -> int:
+        """The place of a message's receiver in a world."""
+        return self._to[message]
+
+    def step(self, number: int, kind: Kind, argument: int) -> Step:
         """What an input makes of a node, looked up or run."""
         key = (number, kind << 32 | argument)
         step = self._steps.get(key)
@@ -327,9 +345,9 @@ class Space:
             step.problem = Violation("assertion", f"n{before.id}: {type(problem).__name__}: {problem}")
             return step
         step.node = self._node(after)
-        lose = self.scope.lose
-        arriving = [message for message in turn.sent if not isinstance(message, lose)]
-        step.sent = tuple(dict.fromkeys(map(self._message, arriving)))
+        sent = dict.fromkeys(map(self._message, turn.sent))
+        step.sent = tuple(made for made in sent if not isinstance(self.messages[made], self.scope.lose))
+        step.lost = tuple(made for made in sent if made not in step.sent)
         step.reads = tuple(turn.reads)
         step.leads = after.leads and not (before.leads and before.term == after.term)
         step.commits = after.committed > before.committed
