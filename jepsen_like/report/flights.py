@@ -1,4 +1,4 @@
-"""Joins the ends of messages and faults, so that a trace or a timeline can tell what became of each."""
+"""Makes what a run told fit for reading: the ends of each message joined, texts that name both and print on one line."""
 
 from collections import defaultdict, deque
 from collections.abc import Iterable
@@ -6,6 +6,25 @@ from collections.abc import Iterable
 import msgspec
 
 from jepsen_like.sim.happening import Happening
+
+
+def readable(happenings: Iterable[Happening]) -> list[Happening]:
+    """What traces and timelines are made of."""
+    return [_clear(each) for each in joined(happenings)]
+
+
+def _clear(happening: Happening) -> Happening:
+    text = "".join(
+        letter if letter.isprintable() and letter != "\ufffd" else "·" for letter in happening.text
+    )
+    if happening.kind in ("send", "arrive", "lost") and happening.peer and " -> " not in text:
+        ends = (
+            (happening.peer, happening.lane)
+            if happening.kind == "arrive"
+            else (happening.lane, happening.peer)
+        )
+        text = f"{ends[0]} -> {ends[1]} {text}"
+    return happening if text == happening.text else msgspec.structs.replace(happening, text=text)
 
 
 def joined(happenings: Iterable[Happening]) -> list[Happening]:

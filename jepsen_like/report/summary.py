@@ -29,7 +29,7 @@ def tell(
     """What people read when a campaign is over. `elapsed`: wall-clock seconds of this process's part."""
     console.print(Text(f"{campaign.tier} tier, seeds from {campaign.first_seed}", style="bold"))
     console.print(_figures(campaign, report, elapsed))
-    console.print(_two_columns(_faults(report.tally), _oracles(campaign, report.tally)))
+    console.print(_two_columns(_faults(report.tally), _oracles(report.tally)))
     console.print(_gates(campaign, judgement, registry))
     for text in (*_failures(campaign, report), *_verdict(judgement, report.tally)):
         console.print(text, soft_wrap=True)  # a command must stay one line for whoever copies it
@@ -91,15 +91,15 @@ def _faults(tally: Tally) -> Table:
     return table
 
 
-def _oracles(campaign: Campaign, tally: Tally) -> Table:
+def _oracles(tally: Tally) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("oracle", "", "verdict"):
         table.add_column(name)
-    counted = any(row.checks is not None for row in oracles.rows(campaign.tier, tally))
+    counted = any(row.checks is not None for row in oracles.rows(tally))
     if counted:
         table.add_column("checks", justify="right")
     styles = {"held": "green", "broken": "bold red", "absent": "dim"}
-    for row in oracles.rows(campaign.tier, tally):
+    for row in oracles.rows(tally):
         verdict = {"held": "held", "broken": f"broken in {row.broken}", "absent": f"absent: {row.absent}"}
         cells: list[RenderableType] = [
             row.name,
@@ -200,7 +200,7 @@ def as_json(
         "skipped": dict(sorted(tally.skipped.items())),
         "oracles": {
             row.name: {"state": row.state, "broken": row.broken, "checks": row.checks, "absent": row.absent}
-            for row in oracles.rows(campaign.tier, tally)
+            for row in oracles.rows(tally)
         },
         "gates": {
             "applied": judgement.gates_applied,

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from jepsen_like.report.flights import joined
+from jepsen_like.report.flights import readable
 from jepsen_like.report.trace import cluster_line, unusual
 from jepsen_like.sim import notation
 from jepsen_like.sim.happening import Happening
@@ -27,7 +27,7 @@ def as_html(
     plan: Plan, run: Run, happenings: Sequence[Happening], *, replay: str = "", last: Micros | None = None
 ) -> str:
     """The page. `last` keeps only the last microseconds."""
-    told = joined(happening for happening in happenings if happening.kind != "tick")
+    told = readable(happening for happening in happenings if happening.kind != "tick")
     end = told[-1].at if told else 0
     since = 0 if last is None else max(0, end - last)
     shown = [happening for happening in told if happening.at >= since][-MOST:]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from jepsen_like.report.faulted import fault_text
-from jepsen_like.report.flights import joined
+from jepsen_like.report.flights import readable
 from jepsen_like.sim import notation
 from jepsen_like.sim.happening import Happening
 from jepsen_like.sim.plan import Plan
@@ -21,6 +21,7 @@ def as_text(
 
     A message is told once, when it arrives or is lost; what was still under way is listed at the end.
     """
+    happenings = readable(happenings)
     end = happenings[-1].at if happenings else 0
     since = 0 if last is None else max(0, end - last)
     shown = [happening for happening in happenings if happening.at >= since]
@@ -114,7 +115,6 @@ def _named(happening: Happening) -> bool:
 
 
 def _under_way(happenings: Sequence[Happening]) -> Iterator[str]:
-    happenings = joined(happenings)
     ended = {happening.flight for happening in happenings if happening.kind in ("arrive", "lost")}
     sent = [each for each in happenings if each.kind == "send" and each.flight and each.flight not in ended]
     if sent:

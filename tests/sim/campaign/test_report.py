@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from jepsen_like.report.faulted import fault_text
-from jepsen_like.report.flights import joined
+from jepsen_like.report.flights import joined, readable
 from jepsen_like.report.timeline import as_html
 from jepsen_like.report.trace import as_text, cluster_line, unusual
 from jepsen_like.sim.faults import Crash, Partition
@@ -90,6 +90,23 @@ def test_ends_without_numbers_are_joined_in_the_order_of_departure() -> None:
     assert flights[1] == flights[5] != 0
     assert flights[3] == flights[4] == 6
     assert flights[6] == 0
+
+
+def test_texts_name_both_ends_and_print_on_one_line() -> None:
+    told = readable(
+        [
+            happening(1, "c1", "send", "21 bytes", "n2", 5),
+            happening(2, "n2", "arrive", "21 bytes", "c1", 5),
+            happening(3, "n2", "lost", "3 bytes", "c1"),
+            happening(4, "n1", "commit", "2@2=a\nb\x00\ufffd"),
+        ]
+    )
+    assert [each.text for each in told] == [
+        "c1 -> n2 21 bytes",
+        "c1 -> n2 21 bytes",
+        "n2 -> c1 3 bytes",
+        "2@2=a·b··",
+    ]
 
 
 class _Page(HTMLParser):
