@@ -6,10 +6,18 @@ from typing import TypeAlias
 
 import msgspec
 
+from jepsen_like.check.bank import check_bank
+from jepsen_like.check.counter import check_counter
+from jepsen_like.check.fenced_lock import check_fenced_lock
+from jepsen_like.check.finding import Finding
 from jepsen_like.check.history import EventType, History, Value
 from jepsen_like.check.linearizable import Linearizability, check_linearizable
-from jepsen_like.check.models import MODELS, WITHOUT_INITIAL
+from jepsen_like.check.models import MODELS, WITHOUT_INITIAL, Misused
 from jepsen_like.check.picture import picture
+from jepsen_like.check.set_full import check_set_full
+from jepsen_like.check.total_queue import check_total_queue
+from jepsen_like.check.transactions import check_list_append
+from jepsen_like.check.unique_ids import check_unique_ids
 from jepsen_like.check.verdict import Verdict
 
 
@@ -90,4 +98,38 @@ def _is_unrecorded(f: str, value: Value, kind: EventType) -> bool:
     return kind is EventType.OK and f == "read" and value is None
 
 
-JUDGES: Mapping[str, Judge] = {name: _linearizable(name) for name in MODELS}
+def _found(check: Callable[[History, Value], Finding]) -> Judge:
+    """A checker that needs no search, and so no clock."""
+
+    def judge(
+        history: History, initial: Value, nil_may_be_unrecorded: bool, expired: Callable[[], bool]
+    ) -> Judgement:
+        found = check(history, initial)
+        position = found.first_bad_event
+        return Judgement(
+            found.verdict,
+            None if position is None else history.events[position].index,
+            tuple(str(each) for each in found.anomalies)
+            + tuple(f"(remark) {each}" for each in found.remarks),
+        )
+
+    return judge
+
+
+def _bank(history: History, initial: Value) -> Finding:
+    if not isinstance(initial, int):
+        raise Misused("a bank needs to know its total: give it with --initial")
+    return check_bank(history, total=initial)
+
+
+JUDGES: Mapping[str, Judge] = {
+    **{name: _linearizable(name) for name in MODELS},
+    "set-full": _found(lambda history, initial: check_set_full(history)),
+    "bank": _found(_bank),
+    "counter-bounds": _found(lambda history, initial: check_counter(history, initial=initial or 0)),
+    "unique-ids": _found(lambda history, initial: check_unique_ids(history)),
+    "total-queue": _found(lambda history, initial: check_total_queue(history)),
+    "fenced-lock": _found(lambda history, initial: check_fenced_lock(history)),
+    "list-append": _found(lambda history, initial: check_list_append(history)),
+}
+"""Every checker by its name on the command line."""
