@@ -200,7 +200,7 @@ def rest(core: Raft) -> None:
     core._writes = deque((NOW, first) for _, first in core._writes)
     match role:
         case Follower():
-            role._patience_ends = NOW + ELECTION_TIMEOUT
+            role._patience_ends, role._healing_until = NOW + ELECTION_TIMEOUT, 0
             role._reads = dict.fromkeys(role._reads, NOW + ELECTION_TIMEOUT)
         case PreCandidate() | Candidate():
             role._patience_ends = NOW + ELECTION_TIMEOUT
