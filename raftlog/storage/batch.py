@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from raftlog.storage.group import GroupWrite
-from raftlog.storage.records import ENTRY_OVERHEAD, encode_entry, encode_hard_state
+from raftlog.storage.records import ENTRY_OVERHEAD, encode_entry, encode_hard_state, encode_truncation
 
 
 class Body:
@@ -36,6 +36,10 @@ def encode_writes(writes: Sequence[GroupWrite]) -> tuple[Body, list[int]]:
     body = Body()
     pieces, offset, offsets = body.pieces, 0, list[int]()
     for write in writes:
+        if write.base is not None:
+            pieces.append(encode_truncation(write.group, write.base))
+            offset += len(pieces[-1])
+            body.count += 1
         for entry in write.entries:
             offsets.append(offset)
             pieces += encode_entry(entry)

@@ -15,11 +15,16 @@ from raftlog.storage.records import ENTRY_OVERHEAD, Standing
 
 
 class GroupWrite(msgspec.Struct, frozen=True):
-    """What one group wants to be durable. Its entries replace the log from `entries[0].index` on."""
+    """What one group wants to be durable, in the order of recording: `base`, the entries, the hard state.
+
+    With `base` the log begins right after it; a log that does not contain it goes as a whole. The entries replace the
+    log from `entries[0].index` on.
+    """
 
     group: GroupId
     hard_state: HardState | None = None
     entries: tuple[Entry, ...] = ()
+    base: SnapshotMeta | None = None
 
 
 class Contradiction(Exception):
@@ -61,6 +66,25 @@ class GroupLog:
         self._segments: list[int] = []
         self._run_firsts: list[Index] = []
         self._run_terms: list[Term] = []
+        self._openings: list[tuple[int, Index]] = []
+        """Segments that the log could begin with, and its last index when they began."""
+
+    def open_segment(self, sequence: int) -> None:
+        """A segment begins with this group's standing."""
+        self._openings.append((sequence, self.last.index))
+
+    @property
+    def beginnings(self) -> frozenset[int]:
+        """Segments before which nothing is needed: whatever the log held when they began is behind the base.
+
+        None of them is one after which an entry was replaced that was written before it: to replay that, the earlier
+        entries must be there.
+        """
+        return frozenset(sequence for sequence, last in self._openings if last <= self.base.last.index)
+
+    def forget_segments_before(self, sequence: int) -> None:
+        """They are removed."""
+        self._openings = [opening for opening in self._openings if opening[0] >= sequence]
 
     @property
     def absent(self) -> tuple[Index, Index] | None:
@@ -164,6 +188,21 @@ class GroupLog:
     def _contains(self, position: EntryId) -> bool:
         return position.index <= self.last.index and self.term_at(position.index) == position.term
 
+    def term_of(self, index: Index) -> Term | None:
+        """The term of an entry at hand or of the one right before the first; None elsewhere."""
+        if index == self._before.index:
+            return self._before.term
+        return self.term_at(index) if self._first <= index <= self.last.index else None
+
+    def reaches(self, position: EntryId) -> bool:
+        """Whether the log holds that entry, or begins at or after it."""
+        return position.index <= self.base.last.index or self.term_of(position.index) == position.term
+
+    @property
+    def count(self) -> int:
+        """How many entries are at hand."""
+        return len(self._offsets)
+
     def term_at(self, index: Index) -> Term:
         """The term of an entry at hand, or of the one right before the first."""
         if index == self._before.index:
@@ -205,6 +244,8 @@ class GroupLog:
                 values.pop()
         while self._memberships and self._memberships[-1].index >= index:
             self._memberships.pop()
+        while self._openings and self._openings[-1][1] >= index:
+            self._openings.pop()
         self.last = EntryId(term, before)
         # The log time of the entry before is not kept in memory; the leader that made the new one saw to its order.
         self.last_log_time = self.base.log_time
@@ -239,18 +280,31 @@ def hard_state_objection(old: HardState, new: HardState, last: Index) -> str | N
 
 def objection(log: GroupLog, writes: Sequence[GroupWrite]) -> str | None:
     """Why these writes of one group, taken one after the other, must not be recorded; None when they may."""
-    hard_state, last = log.hard_state, log.last
+    hard_state, last, base = log.hard_state, log.last, log.base.last
     written: dict[Index, Term] = {}
     for write in writes:
+        if write.base is not None:
+            if write.base.last.index < base.index:
+                return f"a base at {write.base.last} after one at {base}"
+            base = write.base.last
+            term = written[base.index] if base.index in written else log.term_of(base.index)
+            if term != base.term or base.index > last.index:
+                last, written = base, {}
+            written[base.index] = base.term
         if write.entries:
             first = write.entries[0].index
-            kept = max(hard_state.commit, log.base.last.index)
+            kept = max(hard_state.commit, base.index)
             if not kept < first <= last.index + 1:
                 return f"entry {first} does not continue a log committed to {kept} that ends at {last}"
             before = written[first - 1] if first - 1 in written else log.term_at(first - 1)
             if write.entries[0].term < before:
                 return f"{write.entries[0].id} goes back in term after {first - 1}@{before}"
-            if not written and first == log.last.index + 1 and write.entries[0].log_time < log.last_log_time:
+            if (
+                not written
+                and write.base is None
+                and first == log.last.index + 1
+                and write.entries[0].log_time < log.last_log_time
+            ):
                 return f"{write.entries[0].id} goes back in log time from {log.last_log_time}"
             if reason := _entries_objection(log.group, write.entries):
                 return reason
@@ -261,7 +315,7 @@ def objection(log: GroupLog, writes: Sequence[GroupWrite]) -> str | None:
             if reason := hard_state_objection(hard_state, write.hard_state, last.index):
                 return reason
             hard_state = write.hard_state
-        if last.term > hard_state.term:
+        if last.term > hard_state.term and last != base:
             return (
                 f"the log ends at {last}, in a term that the hard state ({hard_state.term}) has not reached"
             )

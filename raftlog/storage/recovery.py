@@ -49,6 +49,8 @@ class Examined(msgspec.Struct):
     """A log as it was found: undamaged, its end not yet settled."""
 
     groups: dict[GroupId, GroupLog]
+    first: int
+    """Sequence number of the first segment that belongs to the log; one before it has come back from removal."""
     current: SegmentHeader
     """The segment that holds the last batch."""
     last: BatchHeader
@@ -228,6 +230,7 @@ class _Reader:
                 )
         return Examined(
             groups=self._groups,
+            first=self._headers[0].sequence,
             current=self._current,
             last=last,
             closed=self._closed,
@@ -272,7 +275,7 @@ class _Reader:
                     self._log(group).truncate(base)
                     self._marked = False
                 case Standing():
-                    self._stand(record, first=batch.offset == SECTOR)
+                    self._stand(record, header, first=batch.offset == SECTOR)
                     self._marked = False
                 case SparseIndex(group=group, points=points):
                     _check_points(content, group, points)
@@ -281,7 +284,7 @@ class _Reader:
                 case Mark():
                     pass
 
-    def _stand(self, standing: Standing, *, first: bool) -> None:
+    def _stand(self, standing: Standing, header: SegmentHeader, *, first: bool) -> None:
         known = self._groups.get(standing.group)
         if known is None:
             self._groups[standing.group] = GroupLog(standing)
@@ -291,6 +294,8 @@ class _Reader:
             raise Contradiction(
                 f"the segment opens with {standing}, the segments before end with {known.standing()}"
             )
+        if first:
+            self._groups[standing.group].open_segment(header.sequence)
 
     def _log(self, group: GroupId) -> GroupLog:
         if (log := self._groups.get(group)) is None:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, TypeAlias
 
+import msgspec
+
 from raftlog.clock import SystemClock
 from raftlog.core.durable import HardState, Recovered, SnapshotMeta
 from raftlog.core.entry import Entry, EntryKind
@@ -22,6 +24,7 @@ from raftlog.storage.format import (
     padded,
     seal_batch,
     segment_name,
+    segment_sequence,
 )
 from raftlog.storage.group import GroupLog, GroupWrite, Place, objection, record_length
 from raftlog.storage.identity import Identity, initialised, save
@@ -34,6 +37,7 @@ from raftlog.storage.records import (
 )
 from raftlog.storage.recovery import Examined, examine, settle
 from raftlog.storage.segment import Points, prepare, remove_unfinished
+from raftlog.storage.snapshots import Manifest, Snapshots
 
 SEGMENT_SIZE: Final = 16 << 20
 """Bytes of a segment, unless one batch needs more."""
@@ -64,6 +68,7 @@ class Wal:
         disk: Disk,
         identity: Identity,
         found: Examined,
+        snapshots: Snapshots,
         *,
         segment_size: int,
         entropy: Callable[[], int],
@@ -73,6 +78,9 @@ class Wal:
         self._failpoints = failpoints
         self._identity = identity
         self._groups = found.groups
+        self._first = found.first
+        self.snapshots = snapshots
+        """The durable snapshots of this directory; whoever takes or fetches one puts it here."""
         self._current = found.current
         self._closed = found.closed
         self._marked = found.marked
@@ -156,14 +164,40 @@ class Wal:
         if failpoints.armed:
             await failpoints.hit("recovery.before_read", DiskError)
         found = await examine(disk, identity)
+        assert identity.cluster is not None, "a log belongs to a member of a cluster"
+        snapshots = await Snapshots.open(disk, identity.cluster, entropy=entropy)
         for group, log in sorted(found.groups.items()):
-            _refuse_base_without_snapshot(group, log)
+            _refuse_base_without_snapshot(group, log, snapshots.newest(group))
         await settle(disk, found, failpoints)
         if failpoints.armed:
             await failpoints.hit("recovery.before_answer", DiskError)
-        wal = cls(disk, identity, found, segment_size=segment_size, entropy=entropy, failpoints=failpoints)
+        wal = cls(
+            disk,
+            identity,
+            found,
+            snapshots,
+            segment_size=segment_size,
+            entropy=entropy,
+            failpoints=failpoints,
+        )
         wal._ahead.begin(wal._current)
+        await wal._finish_installations()
+        await wal.purge()
         return wal
+
+    async def _finish_installations(self) -> None:
+        """Let the log begin after a snapshot that reaches beyond it.
+
+        It was fetched, is durable and stands for what is decided; the crash came before the log said so.
+        """
+        newest = {group: self.snapshots.newest(group) for group in self.groups()}
+        await self.append(
+            [
+                GroupWrite(group, base=snapshot.meta)
+                for group, snapshot in newest.items()
+                if snapshot is not None and not self._groups[group].reaches(snapshot.meta.last)
+            ]
+        )
 
     # -------------------------------------------------------------------------------------------- asking
 
@@ -173,7 +207,19 @@ class Wal:
 
     def recovered(self, group: GroupId) -> Recovered:
         """What the core starts from; after appends, what it would start from now."""
-        return self._groups[group].recovered()
+        found, snapshot = self._groups[group].recovered(), self.snapshots.newest(group)
+        if snapshot is None:
+            return found
+        return msgspec.structs.replace(found, snapshot=snapshot.meta.last)
+
+    def count(self, group: GroupId) -> int:
+        """How many entries of a group the log holds."""
+        return self._groups[group].count
+
+    @property
+    def size(self) -> int:
+        """Bytes of all segments up to the end of the log."""
+        return (self._current.sequence - self._first) * self._current.size + self._synced.offset
 
     @property
     def full(self) -> bool:
@@ -275,6 +321,27 @@ class Wal:
             return
         self._marked = True
 
+    async def purge(self) -> int:
+        """Remove the segments that no group needs any more; how many. May run beside an append.
+
+        The oldest goes first and the current one never does. A segment that a crash brings back is removed at the
+        next start, or serves again if it is whole and adjoins the others.
+        """
+        beginnings = frozenset.intersection(*(log.beginnings for log in self._groups.values()))
+        needed = max(beginnings, default=self._first)
+        for log in self._groups.values():
+            log.forget_segments_before(needed)
+        stale = [
+            sequence for name in await self._disk.names() if (sequence := segment_sequence(name)) is not None
+        ]
+        gone = sorted(sequence for sequence in stale if sequence < needed)
+        self._first = max(self._first, needed)
+        for sequence in gone:
+            await self._disk.remove(segment_name(sequence))
+        if gone:
+            await self._disk.sync_names()
+        return len(gone)
+
     async def make_room(self) -> bool:
         """While `full`: try again to allocate the next segment. Whether there is one now. May run beside an append."""
         await self._ahead.settled()
@@ -308,6 +375,8 @@ class Wal:
         start = 0
         for write in writes:
             log = self._groups[write.group]
+            if write.base is not None:
+                log.truncate(write.base)
             if entries := write.entries:
                 ours = offsets[start : start + len(entries)]
                 log.put_all(entries, segment, ours)
@@ -355,6 +424,8 @@ class Wal:
             await self._close_segment()
         self._begin_next()
         await self._write(opening, "roll")
+        for log in self._groups.values():
+            log.open_segment(self._current.sequence)
         self._ahead.begin(self._current)
         return SECTOR + BATCH_HEADER + own, self._current.sequence
 
@@ -439,9 +510,9 @@ def _spans(places: Sequence[Place]) -> list[list[Place]]:
     return spans
 
 
-def _refuse_base_without_snapshot(group: GroupId, log: GroupLog) -> None:
+def _refuse_base_without_snapshot(group: GroupId, log: GroupLog, snapshot: Manifest | None) -> None:
     """A log that begins after a snapshot is worth nothing without it; an empty state machine over it would be wrong."""
-    if log.base.last != NOTHING:
+    if log.base.last != NOTHING and (snapshot is None or snapshot.meta.last.index < log.base.last.index):
         raise StorageRefused(
             f"group {group} begins after a snapshot at {log.base.last}, and there is no such snapshot here: "
             "put it back, or go on without this node"

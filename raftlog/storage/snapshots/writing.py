@@ -165,7 +165,8 @@ async def seal(disk: Disk, manifest: Manifest) -> None:
 async def remove(disk: Disk, names: list[str]) -> None:
     """Remove those of the files that are there."""
     there = set(await disk.names())
-    for name in names:
-        if name in there:
-            await disk.remove(name)
-    await disk.sync_names()
+    gone = [name for name in names if name in there]
+    for name in gone:
+        await disk.remove(name)
+    if gone:
+        await disk.sync_names()
