@@ -26,6 +26,7 @@ from jepsen_like.sim.core.trace import Trace
 from jepsen_like.sim.core.wires import Wire, Wires
 from jepsen_like.sim.image import Image, Write
 from jepsen_like.sim.invariants import Checker
+from jepsen_like.sim.invariants.conduct import Conduct
 from jepsen_like.sim.invariants.view import View
 from jepsen_like.sim.links import Link
 from jepsen_like.sim.notation import KINDS, entry_text, hard_text, message_text, node_text
@@ -92,6 +93,7 @@ class Fleet:
         self._disks = plan.random("disks")
         self._crashes = plan.random("crashes")
         self.membership = membership_of(plan)
+        self._conduct = Conduct(self.membership, plan.settings.election_timeout)
         random = plan.random("clocks")
         self.hosts = {node: self._host(node, random) for node in self.membership.ids}
         self.apply_takes: tuple[Micros, ...] = plan.random("apply").choice(
@@ -147,6 +149,7 @@ class Fleet:
             host.name, "start", f"{host.name} starts with {image.last}, {hard_text(image.hard_state)}"
         )
         self._checker.started(host.id, core, host.store)
+        self._conduct.started(host.id, process.view, self._timeline.now)
         # Its clock may have drifted past several deadlines of this core: the first tick says what time it is.
         self._settle(host, process)
 
@@ -251,8 +254,11 @@ class Fleet:
         if self._trace.watch is not None:
             self._tell_message(message, "arrive", flight)
         self.seen[process.view.role.name, type(message)] += 1
-        process.core.step(message, host.clock.monotonic(self._timeline.now))
+        now = self._timeline.now
+        self._conduct.hears(message, now)
+        process.core.step(message, host.clock.monotonic(now))
         self._settle(host, process)
+        self._conduct.heard(message, now)
 
     def _tick(self, host: Host, process: Process, due: Micros) -> None:
         if host.process is not process or process.tick_at != due:
@@ -272,6 +278,7 @@ class Fleet:
             self._happens("tick", host)
             core.tick(shows, host.clock.wall(now))
             self._settle(host, process)
+            self._conduct.ticked(host.id, now)
             if core.deadline > shows:
                 return True
         raise AssertionError(f"{host.name} is due at {core.deadline} again after {TICKS} ticks at {shows}")
@@ -378,6 +385,7 @@ class Fleet:
                 self.counts["event/conflict-truncated"] += 1
             self._send(ready.messages)
             store.write(write)
+            self._conduct.wrote(host.id, self._timeline.now)
             if self._trace.watch is not None:
                 self._trace.tell(host.name, "disk", f"{host.name} writes {_write_text(write)}")
             if not process.syncing:
@@ -447,6 +455,7 @@ class Fleet:
             self._checker.synced(host.id)
             self._send(write.after)
             if write.bears:
+                self._conduct.synced(host.id)
                 last = write.entries[-1].id if write.entries else None
                 process.core.storage_done(write.hard_state, last, shows)
         process.syncing = 0

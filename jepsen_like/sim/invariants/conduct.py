@@ -1,0 +1,112 @@
+"""Judges how nodes come into office and stay in it, by what has reached them: E14, E21, Q1, W10 of the traps."""
+
+from collections import deque
+
+from jepsen_like.sim.invariants.view import View
+from jepsen_like.sim.verdict import Violation
+from raftlog.core.ids import Micros, NodeId
+from raftlog.core.membership import Membership
+from raftlog.core.message import AppendRequest, Heartbeat, Message, PreVoteResponse
+from raftlog.core.roles.role import Role
+
+PATIENCE = 2
+"""Election timeouts: twice what the rules say, since clocks drift and the judge's is true."""
+
+
+class _Life:
+    """One incarnation of a node: what reached it, and when."""
+
+    __slots__ = ("grants", "heard", "role", "since", "view", "writing")
+
+    def __init__(self, view: View, now: Micros) -> None:
+        self.view = view
+        self.role: Role = view.role
+        self.since = now
+        """When it took that role."""
+        self.grants: set[NodeId] = set()
+        """Who has answered the pre-vote under way with yes."""
+        self.heard: dict[NodeId, Micros] = {}
+        self.writing: deque[Micros] = deque()
+        """When each write that has not completed was handed over."""
+
+
+class Conduct:
+    """What a node may only do with others' consent, counted here and not by the node.
+
+    - E14: nobody stands for election before a majority has answered that it would vote for it.
+    - E21: who hears the leader of its term follows it.
+    - Q1: nobody leads on who has heard no majority for `PATIENCE` election timeouts; seen at its ticks.
+    - W10: nobody leads on whose disk has not completed a write for as long.
+    """
+
+    def __init__(self, membership: Membership, election_timeout: Micros) -> None:
+        self._voters = membership.voters
+        self._patience = PATIENCE * election_timeout
+        self._lives: dict[NodeId, _Life] = {}
+
+    def started(self, node: NodeId, view: View, now: Micros) -> None:
+        """A new incarnation begins."""
+        self._lives[node] = _Life(view, now)
+
+    def wrote(self, node: NodeId, now: Micros) -> None:
+        """A node has handed a write to its disk."""
+        self._lives[node].writing.append(now)
+
+    def synced(self, node: NodeId) -> None:
+        """Its oldest write has completed."""
+        writing = self._lives[node].writing
+        if writing:
+            writing.popleft()
+
+    def hears(self, message: Message, now: Micros) -> None:
+        """A message is about to be taken in."""
+        self._changes(message.to, now)
+        life = self._lives[message.to]
+        life.heard[message.sender] = now
+        if isinstance(message, PreVoteResponse) and message.granted:
+            if message.proposed_term == life.view.state.term + 1:
+                life.grants.add(message.sender)
+
+    def heard(self, message: Message, now: Micros) -> None:
+        """A message has been taken in."""
+        self._changes(message.to, now)
+        if not isinstance(message, AppendRequest | Heartbeat):
+            return
+        life = self._lives[message.to]
+        if message.term == life.view.state.term and life.role.name in ("pre-candidate", "candidate"):
+            raise _broken(
+                "E21",
+                message.to,
+                f"hears {message.sender} lead its term {message.term}, and remains {life.role.name}",
+            )
+
+    def ticked(self, node: NodeId, now: Micros) -> None:
+        """Time has passed at a node, and it has seen to what was due."""
+        self._changes(node, now)
+        life = self._lives[node]
+        if life.role.name != "leader":
+            return
+        since = now - self._patience
+        known = [peer for peer in self._voters if max(life.heard.get(peer, 0), life.since) > since]
+        if not self._most({*known, node}):
+            raise _broken("Q1", node, f"leads on at {now}, having heard no majority since {since}")
+        if life.writing and life.writing[0] <= since:
+            raise _broken("W10", node, f"leads on at {now}, with a write under way since {life.writing[0]}")
+
+    def _changes(self, node: NodeId, now: Micros) -> None:
+        life = self._lives[node]
+        role = life.view.role
+        if role is life.role:
+            return
+        if role.name == "candidate" and not self._most({*life.grants, node}):
+            grants = sorted(life.grants)
+            raise _broken("E14", node, f"stands in term {life.view.state.term}; {grants} would vote for it")
+        life.role, life.since = role, now
+        life.grants.clear()
+
+    def _most(self, nodes: set[NodeId]) -> bool:
+        return 2 * sum(voter in nodes for voter in self._voters) > len(self._voters)
+
+
+def _broken(rule: str, node: NodeId, problem: str) -> Violation:
+    return Violation(rule, f"n{node} {problem}")
