@@ -7,7 +7,7 @@ STAMP := .venv/.stamp
 CODE := $(wildcard raftlog statemachines jepsen_like tests bench)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test accept check fix bench clean
+.PHONY: help venv run test sim soak accept check fix bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -29,6 +29,12 @@ run: $(STAMP) ## three nodes, real input, a killed leader, nothing lost (ARGS=--
 
 test: $(STAMP) ## the tests (ARGS="tests/core -k vote" narrows)
 	@$(RUN) -m pytest $(ARGS)
+
+sim: $(STAMP) ## whole clusters under 200 seeds of faults (ARGS="--tier node --seeds 50 --workers 2")
+	@$(RUN) -m jepsen_like sim $(ARGS)
+
+soak: $(STAMP) ## the same on both tiers until told to stop; ledgers in .soak (ARGS="--workers 2")
+	@$(RUN) -m jepsen_like soak $(ARGS)
 
 accept: $(STAMP) ## the judged points in full length
 	@$(RUN) -m pytest -m accept -o faulthandler_timeout=3600 $(ARGS)

@@ -1,4 +1,4 @@
-"""Makes what a run told fit for reading: the ends of each message joined, texts that name both and print on one line."""
+"""Makes what a run told fit for reading: the ends of each message joined, texts that name both, one line each."""
 
 from collections import defaultdict, deque
 from collections.abc import Iterable
