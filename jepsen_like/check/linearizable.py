@@ -8,6 +8,7 @@ import msgspec
 
 from jepsen_like.check.history import UNKNOWN, Event, EventType, History, Operation, paired
 from jepsen_like.check.model import Model, State
+from jepsen_like.check.models import unknown
 from jepsen_like.check.scene import Scene
 from jepsen_like.check.search import Search
 from jepsen_like.check.verdict import Verdict
@@ -131,6 +132,8 @@ class _Check:
         self._expired = expired
         objects: dict[Hashable, list[Operation]] = {}
         for operation in paired(events):
+            if model.knows and operation.f not in model.knows:
+                raise unknown(model, operation.f)
             operation = model.arranged(operation)
             objects.setdefault(model.partition(operation), []).append(operation)
         self._objects = [_Object(key, model, operations) for key, operations in objects.items()]

@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable
 from enum import Enum
-from typing import Any, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from jepsen_like.check.history import UNKNOWN, Operation, Value
 
@@ -36,6 +36,8 @@ class Model:
     """
 
     initial: State = None
+    knows: ClassVar[tuple[str, ...]] = ()
+    """The names of its operations, where a history with others is to be refused; with none, all are tried."""
 
     def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
         """The state after `f(argument)` answered `result` in `state`, or `ILLEGAL` if it cannot have."""

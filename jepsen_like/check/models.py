@@ -4,6 +4,7 @@ An operation whose answer is an error that changed nothing is recorded as `fail`
 """
 
 from collections.abc import Callable, Hashable, Mapping
+from typing import ClassVar
 
 import msgspec
 
@@ -15,8 +16,15 @@ class Misused(ValueError):
     """An operation that the chosen model does not know."""
 
 
+def unknown(model: Model, f: str) -> Misused:
+    """What to say of an operation that `model` does not know."""
+    return Misused(f"a {type(model).__name__} knows {', '.join(model.knows)}, not {f}")
+
+
 class Register(Model):
     """`write v`, and `read` that answers the value last written."""
+
+    knows: ClassVar[tuple[str, ...]] = ("read", "write")
 
     def __init__(self, initial: Value = None) -> None:
         self.initial = frozen(initial)
@@ -26,7 +34,7 @@ class Register(Model):
             return state if result == state or result is UNKNOWN else ILLEGAL
         if f == "write":
             return argument
-        raise Misused(f"a register knows read and write, not {f}")
+        raise unknown(self, f)
 
     def observes(self, f: str, argument: Value, result: Value) -> bool:
         return f == "read"
@@ -50,6 +58,8 @@ class CasRegister(Model):
     A `cas` recorded as `fail` is taken for one that did not happen, not for a comparison that answered no.
     """
 
+    knows: ClassVar[tuple[str, ...]] = ("read", "write", "cas")
+
     def __init__(self, initial: Value = None) -> None:
         self.initial = frozen(initial)
 
@@ -61,7 +71,7 @@ class CasRegister(Model):
         if f == "cas":
             old, new = argument
             return _compared(state, old, new, result)
-        raise Misused(f"a cas-register knows read, write and cas, not {f}")
+        raise unknown(self, f)
 
     def observes(self, f: str, argument: Value, result: Value) -> bool:
         return f == "read" or (f == "cas" and result is False)
@@ -104,11 +114,13 @@ class Mutex(Model):
     An `acquire` that answers False found the lock held, a `release` that answers False found it free; both did nothing.
     """
 
+    knows: ClassVar[tuple[str, ...]] = ("acquire", "release")
+
     initial = False
 
     def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
         if f not in ("acquire", "release"):
-            raise Misused(f"a mutex knows acquire and release, not {f}")
+            raise unknown(self, f)
         possible = state is (f == "release")
         if result is False:
             return ILLEGAL if possible else state
@@ -126,6 +138,8 @@ class KeyValue(Model):
     deleted key has it again. `append` joins text, bytes, or lists. `read` and `write` are other names of `get` and
     `put`. A `cas` that answers False compared and did nothing.
     """
+
+    knows: ClassVar[tuple[str, ...]] = ("get", "put", "append", "delete", "cas", "read", "write")
 
     def __init__(self, initial: Value = None) -> None:
         self.initial = frozen(initial)
@@ -145,7 +159,7 @@ class KeyValue(Model):
         if f == "cas":
             old, new = argument
             return _compared(state, old, new, result)
-        raise Misused(f"a key-value store knows get, put, append, delete and cas, not {f}")
+        raise unknown(self, f)
 
     def observes(self, f: str, argument: Value, result: Value) -> bool:
         return f in ("get", "read") or (f == "cas" and result is False)
@@ -215,6 +229,8 @@ class MultiRegister(Model):
     `read {k: v, ...}` and `write {k: v, ...}`. "read" and "write" serve for "r" and "w".
     """
 
+    knows: ClassVar[tuple[str, ...]] = ("txn", "read", "write")
+
     def __init__(self, initial: Mapping[Value, Value] | None = None) -> None:
         self.initial = tuple(sorted(_pairs(initial or {}), key=_first_repr))
 
@@ -232,8 +248,6 @@ class MultiRegister(Model):
         return all(kind == "r" for kind, _, _ in argument)
 
     def arranged(self, operation: Operation) -> Operation:
-        if operation.f not in ("txn", "read", "write"):
-            raise Misused(f"a multi-register knows txn, read and write, not {operation.f}")
         argument = _actions(operation.f, operation.argument)
         if operation.result is UNKNOWN:
             return msgspec.structs.replace(operation, argument=argument)
@@ -282,6 +296,8 @@ class Queue(Model):
     A dequeue whose answer was never heard takes the oldest value, if there is one.
     """
 
+    knows: ClassVar[tuple[str, ...]] = ("enqueue", "dequeue")
+
     initial: State = ()
 
     def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
@@ -291,7 +307,7 @@ class Queue(Model):
             if not state:
                 return state if result is None or result is UNKNOWN else ILLEGAL
             return state[1:] if result == state[0] or result is UNKNOWN else ILLEGAL
-        raise Misused(f"a queue knows enqueue and dequeue, not {f}")
+        raise unknown(self, f)
 
     def observes(self, f: str, argument: Value, result: Value) -> bool:
         return f == "dequeue" and result is None
@@ -300,6 +316,8 @@ class Queue(Model):
 class Counter(Model):
     """`add n` (and `increment`, `decrement`, by n or 1) answers anything; `read` answers the sum."""
 
+    knows: ClassVar[tuple[str, ...]] = ("add", "increment", "decrement", "read")
+
     def __init__(self, initial: int = 0) -> None:
         self.initial = initial or 0
 
@@ -307,7 +325,7 @@ class Counter(Model):
         if f == "read":
             return state if result == state or result is UNKNOWN else ILLEGAL
         if f not in ("add", "increment", "decrement"):
-            raise Misused(f"a counter knows add, increment, decrement and read, not {f}")
+            raise unknown(self, f)
         amount = 1 if argument is None else argument
         return state - amount if f == "decrement" else state + amount
 
@@ -318,6 +336,8 @@ class Counter(Model):
 class GrowSet(Model):
     """`add v`, `remove v`, and `read` that answers all members in any order."""
 
+    knows: ClassVar[tuple[str, ...]] = ("add", "remove", "read")
+
     initial: State = frozenset()
 
     def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
@@ -327,7 +347,7 @@ class GrowSet(Model):
             return state | {argument}
         if f == "remove":
             return state - {argument}
-        raise Misused(f"a set knows add, remove and read, not {f}")
+        raise unknown(self, f)
 
     def observes(self, f: str, argument: Value, result: Value) -> bool:
         return f == "read"
