@@ -505,6 +505,9 @@ class Replica:
         except (LogDamaged, DiskError) as problem:
             self._on_event(str(problem), {"group": self.group})
             entries = Missing.DAMAGED
+            if load.first > self.applying.applier.applied.index:
+                # The core hands out nothing from there on: whoever waits for it is to be told.
+                self.applying.give_up(load.first)
         self._loaded.append((load, entries))
         self._around.kick()
 
