@@ -73,6 +73,11 @@ class SimDisk:
         """Let the next operation of this kind fail; the ones after it find the device in order again."""
         self._failing.setdefault(operation, []).append(reason)
 
+    def fail_no_more(self) -> None:
+        """Forget the failures that were set and have not happened."""
+        self._failing.clear()
+        self._write_limit = None
+
     def fail_write_after(self, size: int) -> None:
         """Let the write that would be the first to exceed `size` more bytes stop there: no space left."""
         self._write_limit = size

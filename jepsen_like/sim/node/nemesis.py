@@ -78,6 +78,7 @@ class Nemesis:
         for serial in sorted(self._under_way):
             self._under_way.pop(serial)()
         for host in self.world.hosts:
+            host.disk.fail_no_more()
             host.disarm()
 
     async def wait(self) -> None:

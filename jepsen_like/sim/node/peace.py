@@ -50,6 +50,11 @@ def _heal(world: "World", random: Random) -> list[Host]:
             _abandon(world, host, healed, random)
     world.network.weather = Weather(delay=world.plan.weather.delay)
     for host in healed:
+        if host.node is not None and host.node.impairments:
+            # A read that failed once keeps a node from applying until it is started anew: operators are told to.
+            world.chronicle.count("event/impaired")
+            world.chronicle.note(host.name, "note", f"is started anew: {host.node.impairments[0]}")
+            host.kill()
         host.start()
     return healed
 

@@ -49,9 +49,9 @@ class Registers:
         due = loop.time()
         while True:
             due = max(due, loop.time() - 1.0) + random.expovariate(work.rate)
-            if due >= until:
-                return
             await asyncio.sleep(due - loop.time())
+            if loop.time() >= until:
+                return
             await self._any(caller)
 
     async def _any(self, caller: Caller) -> None:
