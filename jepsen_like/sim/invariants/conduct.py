@@ -1,4 +1,4 @@
-"""Judges how nodes come into office and stay in it, by what has reached them: E14, E21, Q1, W10 of the traps."""
+"""Judges how nodes come into office and stay in it, by what has reached them: E4, E14, E21, Q1 and W10."""
 
 from collections import deque
 
@@ -6,7 +6,7 @@ from jepsen_like.sim.invariants.view import View
 from jepsen_like.sim.verdict import Violation
 from raftlog.core.ids import Micros, NodeId
 from raftlog.core.membership import Membership
-from raftlog.core.message import AppendRequest, Heartbeat, Message, PreVoteResponse
+from raftlog.core.message import AppendRequest, Heartbeat, Message, PreVoteResponse, VoteResponse
 from raftlog.core.roles.role import Role
 
 PATIENCE = 2
@@ -24,7 +24,7 @@ class _Life:
         self.since = now
         """When it took that role."""
         self.grants: set[NodeId] = set()
-        """Who has answered the pre-vote under way with yes."""
+        """Who has answered the pre-vote, or the vote, under way with yes."""
         self.heard: dict[NodeId, Micros] = {}
         self.writing: deque[Micros] = deque()
         """When each write that has not completed was handed over."""
@@ -33,6 +33,7 @@ class _Life:
 class Conduct:
     """What a node may only do with others' consent, counted here and not by the node.
 
+    - E4: nobody leads who was not given the votes of a majority in that very term (with it E3, E20 and M18).
     - E14: nobody stands for election before a majority has answered that it would vote for it.
     - E21: who hears the leader of its term follows it.
     - Q1: nobody leads on who has heard no majority for `PATIENCE` election timeouts; seen at its ticks.
@@ -63,9 +64,15 @@ class Conduct:
         self._changes(message.to, now)
         life = self._lives[message.to]
         life.heard[message.sender] = now
-        if isinstance(message, PreVoteResponse) and message.granted:
-            if message.proposed_term == life.view.state.term + 1:
-                life.grants.add(message.sender)
+        match message:
+            case PreVoteResponse(granted=True, proposed_term=proposed) if life.role.name == "pre-candidate":
+                counts = proposed == life.view.state.term + 1
+            case VoteResponse(granted=True, term=term) if life.role.name == "candidate":
+                counts = term == life.view.state.term
+            case _:
+                return
+        if counts:
+            life.grants.add(message.sender)
 
     def heard(self, message: Message, now: Micros) -> None:
         """A message has been taken in."""
@@ -98,9 +105,11 @@ class Conduct:
         role = life.view.role
         if role is life.role:
             return
-        if role.name == "candidate" and not self._most({*life.grants, node}):
-            grants = sorted(life.grants)
-            raise _broken("E14", node, f"stands in term {life.view.state.term}; {grants} would vote for it")
+        if role.name in ("candidate", "leader") and not self._most({*life.grants, node}):
+            term, grants = life.view.state.term, sorted(life.grants)
+            if role.name == "leader":
+                raise _broken("E4", node, f"leads term {term} with its own vote and those of {grants}")
+            raise _broken("E14", node, f"stands in term {term}; {grants} would vote for it")
         life.role, life.since = role, now
         life.grants.clear()
 
