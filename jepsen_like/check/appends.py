@@ -94,11 +94,13 @@ class Versions:
 
     - `writer` tells who appended an element; those that failed are among them.
     - `order[k]` is the longest state of k that anybody read: all others must be prefixes of it.
+    - `reader[k]` is the transaction that read it.
     - `unseen[k]` are transactions that surely appended to k something that is not in `order[k]`: it came after.
     """
 
     writer: dict[tuple[Key, Element], Transaction] = field(default_factory=dict)
     order: dict[Key, tuple[Element, ...]] = field(default_factory=dict)
+    reader: dict[Key, Transaction] = field(default_factory=dict)
     unseen: dict[Key, list[Transaction]] = field(default_factory=dict)
 
 
@@ -116,7 +118,7 @@ def versions(all_transactions: Sequence[Transaction]) -> Versions:
     for transaction in all_transactions:
         for key, state in _states(transaction):
             if len(state) > len(found.order.get(key, ())):
-                found.order[key] = state
+                found.order[key], found.reader[key] = state, transaction
     for transaction in all_transactions:
         if transaction.answered:
             for key, elements in transaction.appends.items():
@@ -139,12 +141,29 @@ def direct(all_transactions: Sequence[Transaction], found: Versions) -> Iterable
     - `phantom`: an element that nobody appended. `duplicate`: one element twice.
     - `G1a`: an element of a transaction that failed.
     - `G1b`: a state between two appends of another transaction.
-    - `incompatible-order`: two reads of one list of which neither begins like the other.
+    - `incompatible-order`: two reads of one list of which neither begins like the other; or one that shows what a
+      transaction appended in another order, or with gaps.
     """
     for transaction in all_transactions:
         for key, state in _states(transaction):
             for kind, sentence in _wrong(transaction, key, state, found):
                 yield Anomaly(kind, f"{transaction}: {sentence}", transaction.operation.returned)
+    for key in sorted(found.order, key=repr):
+        reader = found.reader[key]
+        for writer, shown in _shown(key, found).items():
+            if shown != all_transactions[writer].appends[key][: len(shown)]:
+                sentence = f"{reader} shows {shown} of what {all_transactions[writer]} appended to {key!r}"
+                yield Anomaly("incompatible-order", sentence, reader.operation.returned)
+
+
+def _shown(key: Key, found: Versions) -> dict[int, list[Element]]:
+    """The elements of each writer in the longest read of a list, by the writer's number."""
+    shown: dict[int, list[Element]] = {}
+    for element in found.order[key]:
+        writer = found.writer.get((key, element))
+        if writer is not None:
+            shown.setdefault(writer.number, []).append(element)
+    return shown
 
 
 def _wrong(
