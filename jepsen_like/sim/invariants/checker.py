@@ -13,7 +13,6 @@ from raftlog.core.log import Log
 from raftlog.core.membership import Membership, MembershipAt
 from raftlog.core.message import AppendAccepted, Message, VoteRequest, VoteResponse
 from raftlog.core.progress import Progress
-from raftlog.core.quorum import Quorum
 from raftlog.core.raft import Raft
 from raftlog.core.roles.role import Role
 
@@ -37,7 +36,6 @@ class _Seen:
         "match",
         "membership",
         "progress",
-        "quorum",
         "role",
         "state",
         "term",
@@ -60,7 +58,6 @@ class _Seen:
         """While it leads."""
         self.match: dict[NodeId, Index] = {}
         self.membership: MembershipAt = view.membership
-        self.quorum: Quorum = self.membership.membership.quorum
 
 
 class Checker:
@@ -83,7 +80,7 @@ class Checker:
         """Every entry ever made, and the term of the one before it."""
         self.decided: list[tuple[EntryId, Term]] = []
         """The committed log as it became known, and in which term each entry was first seen committed."""
-        self._decided_under: Quorum | None = None
+        self._decided_under: Membership | None = None
         self._digests: dict[Index, int] = {0: 0}
         self._floors: dict[RequestId, Index] = {}
         self._effects: dict[tuple[int, int], Index] = {}
@@ -304,6 +301,11 @@ class Checker:
 
     def _asks(self, message: Message, hard: HardState, disk: Disk) -> None:
         node = message.sender
+        membership = self._seen[node].state.memberships[-1].membership
+        if node not in membership.voters and node not in membership.outgoing:
+            raise _broken(
+                "E16", node, f"asks for votes of term {message.term}, and is no voter: {_who(membership)}"
+            )
         if not (hard.term > message.term or hard.vote == node):
             raise _broken("I11", node, f"asks for votes of term {message.term}, durable is {hard}")
         self._voted(node, message.term, node)
@@ -365,24 +367,13 @@ class Checker:
             elif decided[index - 1][0].term != term:
                 raise _broken("I6", node, f"commits {index}@{term}, but {decided[index - 1][0]} was decided")
         if len(decided) > known:
-            quorum = self._quorum(seen)
-            self._decided_under = quorum
-            self._held_by_quorum(decided[-1][0], quorum, node)
+            self._decided_under = seen.state.memberships[-1].membership
+            self._held_by_quorum(decided[-1][0], self._decided_under, node)
 
-    def _quorum(self, seen: _Seen) -> Quorum:
-        membership = seen.state.memberships[-1]
-        if membership is not seen.membership:
-            return membership.membership.quorum
-        return seen.quorum
-
-    def _held_by_quorum(self, position: EntryId, quorum: Quorum, node: NodeId | None) -> None:
-        disks = self._disks
-
-        def holds(peer: NodeId) -> bool:
-            return peer in disks and disks[peer].durable.holds(position)
-
-        if not quorum.agrees(holds):
-            held = [peer for peer in sorted(disks) if holds(peer)]
+    def _held_by_quorum(self, position: EntryId, membership: Membership, node: NodeId | None) -> None:
+        """Counted here and not by the core's own quorums, whose mistakes it would share."""
+        held = [peer for peer, disk in self._disks.items() if disk.durable.holds(position)]
+        if not _most_of(membership.voters, held) or not _most_of(membership.outgoing, held):
             raise _broken("I7", node, f"{position} is decided, but durable only on {held}")
 
     # -- a leader's account of its followers
@@ -445,7 +436,7 @@ class Checker:
         newest = written.membership
         if used.index != newest.index or used.membership != newest.membership:
             raise _out_of_force(node, used, written)
-        seen.membership, seen.quorum = used, used.membership.quorum
+        seen.membership = used
 
 
 def _broken(invariant: str, node: NodeId | None, problem: str) -> Violation:
@@ -460,6 +451,11 @@ def _out_of_force(node: NodeId, used: MembershipAt, written: Image) -> Violation
         f"uses the membership of {used.index}, {_who(used.membership)}; the newest in its log is that of"
         f" {newest.index}, {_who(newest.membership)}",
     )
+
+
+def _most_of(voters: Sequence[NodeId], held: Sequence[NodeId]) -> bool:
+    """An absent half of a quorum agrees to everything."""
+    return not voters or 2 * sum(voter in held for voter in voters) > len(voters)
 
 
 def _who(membership: Membership) -> str:
