@@ -63,6 +63,8 @@ class Client:
     """Where each operation begins; None for anywhere."""
     left: int | None = None
     """How many operations it still has to begin; None without end."""
+    done: int = 0
+    """How many it was told of that they happened."""
     sequence: int = 0
     tries: int = 0
     due: Micros = 0
@@ -283,6 +285,7 @@ class Clients:
             oracle.compared(name, client.number, operation.sequence)
             client.known.pop(key, None)
         self.acknowledged += 1
+        client.done += 1
         self.history.ok(client.number, result, time=self._timeline.now * 1_000)
         self._ends(
             client,

@@ -103,7 +103,7 @@ class Nemesis:
         self.done[kind] += 1
         self._fleet.events += 1
         self._spans.append((fault.at, min(ends(fault), self._plan.span)))
-        self._trace.note("fault", kind, text)
+        self._trace.note("fault", kind, number)
         self._trace.tell(_lane(fault, text), "fault", f"{kind} {text}", flight=-number)
 
     def _carry_out(self, fault: AnyFault, number: int) -> str:

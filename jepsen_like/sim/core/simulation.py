@@ -49,6 +49,8 @@ class Simulation:
             return self._ended("failed", violation.oracle, violation.problem)
         except AssertionError as broken:
             return self._ended("failed", "assertion", str(broken) or "an assertion without words")
+        except Exception as broken:  # noqa: BLE001  # whatever a broken core raises is this run's outcome
+            return self._ended("failed", "assertion", f"{type(broken).__name__}: {broken}")
         if self._checker.leaderships == 0:
             return self._ended("invalid", problem="nobody ever led")
         if not self._under_faults and self._plan.workload.clients:

@@ -90,7 +90,8 @@ class Wires:
             due = wire.due_urgent = max(due, wire.due_urgent)
         copies = [(due, timeline.at(due, arrive, message, wire, wire.epoch))]
         if random() < weather.duplicate:
-            due += int(random() * weather.delay[1] * 10)
+            # Soon after the first, or long after: an early copy meets the state that the first one made.
+            due += int(random() * weather.delay[1] * (1 if random() < 0.5 else 10))
             copies.append((due, timeline.at(due, arrive, message, wire, wire.epoch)))
         return copies
 
