@@ -39,6 +39,11 @@ class PeerStub:
                 request_serializer=raftlog_dot_pb_dot_raft__pb2.Packet.SerializeToString,
                 response_deserializer=raftlog_dot_pb_dot_raft__pb2.Welcome.FromString,
                 _registered_method=True)
+        self.Fetch = channel.unary_unary(
+                '/raftlog.pb.Peer/Fetch',
+                request_serializer=raftlog_dot_pb_dot_raft__pb2.FetchRequest.SerializeToString,
+                response_deserializer=raftlog_dot_pb_dot_raft__pb2.FetchReply.FromString,
+                _registered_method=True)
 
 
 class PeerServicer:
@@ -53,6 +58,13 @@ class PeerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Fetch(self, request, context):
+        """A piece of a snapshot. Refused like Deliver; NOT_FOUND when the asked node does not have it (any more).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PeerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +72,11 @@ def add_PeerServicer_to_server(servicer, server):
                     servicer.Deliver,
                     request_deserializer=raftlog_dot_pb_dot_raft__pb2.Packet.FromString,
                     response_serializer=raftlog_dot_pb_dot_raft__pb2.Welcome.SerializeToString,
+            ),
+            'Fetch': grpc.unary_unary_rpc_method_handler(
+                    servicer.Fetch,
+                    request_deserializer=raftlog_dot_pb_dot_raft__pb2.FetchRequest.FromString,
+                    response_serializer=raftlog_dot_pb_dot_raft__pb2.FetchReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -89,6 +106,33 @@ class Peer:
             '/raftlog.pb.Peer/Deliver',
             raftlog_dot_pb_dot_raft__pb2.Packet.SerializeToString,
             raftlog_dot_pb_dot_raft__pb2.Welcome.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Fetch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/raftlog.pb.Peer/Fetch',
+            raftlog_dot_pb_dot_raft__pb2.FetchRequest.SerializeToString,
+            raftlog_dot_pb_dot_raft__pb2.FetchReply.FromString,
             options,
             channel_credentials,
             insecure,

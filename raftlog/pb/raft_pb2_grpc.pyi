@@ -36,6 +36,8 @@ class PeerStub:
     Welcome, or ends the call with FAILED_PRECONDITION and a sentence saying who was refused and why. After that
     packets flow one way; the receiver sends nothing more and the sender never expects a result.
     """
+    Fetch: _grpc.UnaryUnaryMultiCallable[_raft_pb2.FetchRequest, _raft_pb2.FetchReply]
+    """A piece of a snapshot. Refused like Deliver; NOT_FOUND when the asked node does not have it (any more)."""
 
 @_typing.type_check_only
 class PeerAsyncStub(PeerStub):
@@ -45,6 +47,8 @@ class PeerAsyncStub(PeerStub):
     Welcome, or ends the call with FAILED_PRECONDITION and a sentence saying who was refused and why. After that
     packets flow one way; the receiver sends nothing more and the sender never expects a result.
     """
+    Fetch: _aio.UnaryUnaryMultiCallable[_raft_pb2.FetchRequest, _raft_pb2.FetchReply]  # type: ignore[assignment]
+    """A piece of a snapshot. Refused like Deliver; NOT_FOUND when the asked node does not have it (any more)."""
 
 class PeerServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -57,5 +61,13 @@ class PeerServicer(metaclass=_abc_1.ABCMeta):
         Welcome, or ends the call with FAILED_PRECONDITION and a sentence saying who was refused and why. After that
         packets flow one way; the receiver sends nothing more and the sender never expects a result.
         """
+
+    @_abc_1.abstractmethod
+    def Fetch(
+        self,
+        request: _raft_pb2.FetchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_raft_pb2.FetchReply, _abc.Awaitable[_raft_pb2.FetchReply]]:
+        """A piece of a snapshot. Refused like Deliver; NOT_FOUND when the asked node does not have it (any more)."""
 
 def add_PeerServicer_to_server(servicer: PeerServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

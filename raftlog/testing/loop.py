@@ -193,7 +193,9 @@ class SimLoop(asyncio.BaseEventLoop):
         """As asyncio's, to the nearest microsecond less what long timers come `early`, never before now."""
         wanted = round(when * MICROS)
         if self._rates and (ppm := self._rates.get(_host.get())) is not None:
-            wanted = self._micros - (self._micros - wanted) * MICROS // (MICROS + ppm)  # rounded up: never early
+            wanted = self._micros - (self._micros - wanted) * MICROS // (
+                MICROS + ppm
+            )  # rounded up: never early
         return self._call_at(
             wanted - self.early if wanted - self._micros > 2 * self.early else wanted, callback, args, context
         )

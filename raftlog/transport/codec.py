@@ -25,6 +25,7 @@ from raftlog.core.message import (
     VoteResponse,
 )
 from raftlog.pb import raft_pb2 as pb
+from raftlog.transport.bulk import MAX_PIECE, ManifestWanted, PieceWanted, Wanted
 from raftlog.transport.frames import BadFrame, Forward, ForwardReply, Frame
 from raftlog.transport.handshake import Hello, Welcome
 from raftlog.transport.port import Lane
@@ -272,7 +273,11 @@ def _unknown(message: Protobuf) -> str:
 
 def encode_hello(hello: Hello) -> bytes:
     """The packet that opens a stream."""
-    inner = pb.Hello(
+    return pb.Packet(hello=_hello(hello)).SerializeToString()
+
+
+def _hello(hello: Hello) -> pb.Hello:
+    return pb.Hello(
         protocol_version=hello.protocol_version,
         cluster_id=hello.cluster,
         from_node=hello.sender,
@@ -280,7 +285,6 @@ def encode_hello(hello: Hello) -> bytes:
         boot=hello.boot,
         lane=_LANE_NUMBERS[hello.lane],
     )
-    return pb.Packet(hello=inner).SerializeToString()
 
 
 def encode_packet(frames: Sequence[bytes]) -> bytes:
@@ -317,7 +321,10 @@ def decode_packet(packet: bytes) -> Hello | tuple[bytes, ...]:
         return frames
     if frames:
         raise BadFrame(f"a packet with a hello and {len(frames)} frames: a hello comes alone")
-    hello = parsed.hello
+    return _hello_of(parsed.hello)
+
+
+def _hello_of(hello: pb.Hello) -> Hello:
     lane = _LANES.get(hello.lane)
     if lane is None:
         raise BadFrame(f"node {hello.from_node:x} asks for lane {int(hello.lane)}, which is unknown here")
@@ -346,3 +353,48 @@ def decode_welcome(encoded: bytes) -> Welcome:
     """
     parsed = _parse(pb.Welcome, encoded)
     return Welcome(parsed.protocol_version, NodeId(parsed.node_id), Boot(parsed.boot))
+
+
+def encode_fetch(hello: Hello, wanted: Wanted) -> bytes:
+    """A question for a piece of a snapshot."""
+    request = pb.FetchRequest(hello=_hello(hello))
+    match wanted:
+        case ManifestWanted(group=group):
+            request.manifest.CopyFrom(pb.ManifestWanted(group=group))
+        case PieceWanted(snapshot=snapshot, part=part, offset=offset, length=length):
+            request.piece.CopyFrom(pb.PieceWanted(snapshot=snapshot, part=part, offset=offset, length=length))
+    return request.SerializeToString()
+
+
+def decode_fetch(encoded: bytes) -> tuple[Hello, Wanted]:
+    """Read a question.
+
+    Raises:
+        BadFrame: undecodable, or it asks for nothing this version has.
+    """
+    request = _parse(pb.FetchRequest, encoded)
+    hello = _hello_of(request.hello)
+    match request.WhichOneof("wanted"):
+        case "manifest":
+            return hello, ManifestWanted(GroupId(request.manifest.group))
+        case "piece":
+            piece = request.piece
+            if not (0 < piece.length <= MAX_PIECE and piece.part > 0):
+                raise BadFrame(f"a piece of {piece.length} bytes of part {piece.part} is asked for")
+            return hello, PieceWanted(piece.snapshot, piece.part, piece.offset, piece.length)
+        case None:
+            raise BadFrame(f"a question for nothing{_unknown(request)}")
+
+
+def encode_fetched(content: bytes) -> bytes:
+    """The answer to a question."""
+    return pb.FetchReply(content=content).SerializeToString()
+
+
+def decode_fetched(encoded: bytes) -> bytes:
+    """Read the answer.
+
+    Raises:
+        BadFrame: undecodable.
+    """
+    return _parse(pb.FetchReply, encoded).content

@@ -75,6 +75,15 @@ class GrpcTransport:
         """Whom this transport speaks for."""
         return self._door.identity
 
+    @property
+    def door(self) -> Doorkeeper:
+        """Who decides which streams it takes; what else this node serves to peers asks it too."""
+        return self._door
+
+    def fail(self, error: BaseException) -> None:
+        """Take the owner down with a defect of what shares the door."""
+        self._fail(error)
+
     def handlers(self) -> grpc.GenericRpcHandler:
         """The service that peers dial; register it before the server starts."""
         return self._receiver.handlers()

@@ -28,6 +28,10 @@ class Limits:
     """For connecting and being welcomed."""
     stall_timeout: float = 10.0
     """A peer that takes no byte for this long is hung up on, and dialed again."""
+    bulk_rate: int = 64 << 20
+    """Bytes of snapshots given to peers per second: what is left of disk and network belongs to the log."""
+    bulk_answers: int = 4
+    """Questions for pieces of snapshots answered at a time; each holds one piece in memory."""
 
     def __post_init__(self) -> None:
         if self.message_bytes < 2 * self.packet_bytes:
