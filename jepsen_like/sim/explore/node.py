@@ -242,9 +242,8 @@ class Turn:
                 raise Violation(
                     "refused", f"n{self.before.id} refuses what n{event.sender} says: {event.reason}"
                 )
-        assert ready.base is ready.install is ready.fetch is None, (
-            "no scope has snapshots, but a core asks for one"
-        )
+        asked = [part for part in (ready.base, ready.install, ready.fetch) if part is not None]
+        assert not asked, f"no scope has snapshots, but a core asks for {asked}"
         for message in ready.messages + ready.messages_after_sync:
             laws.made(self.before.id, message, self.core._state.term)
         self._send(ready.messages)

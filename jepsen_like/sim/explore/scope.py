@@ -177,18 +177,15 @@ SCOPES: dict[str, Scope] = {
         ),
         Scope(
             name="three-nodes-tails",
-            about="Three nodes whose logs end in different terms come to one log.",
+            about="Logs that end in different terms come to one; the node that lacks everything is ahead in terms.",
             membership=voters(1, 2, 3),
             max_term=4,
             max_log=4,
             flights=5,
             max_append=65,
-            pasts=(
-                Past((1, 1, 1), 2, None, 1),
-                Past((1, 2), 2, NodeId(2), 1),
-                Past((1,), 2, NodeId(2), 1),
-            ),
+            pasts=(Past((1, 1, 1), 2, None, 1), Past((1, 2), 2, NodeId(2), 1), Past((), 3)),
             timeouts=2,
+            duplicates=1,
             lose=_CONTACT,
         ),
         Scope(

@@ -1,7 +1,7 @@
 """Breadth first through the worlds of a scope, so that what is found first is found on a shortest path."""
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
@@ -11,6 +11,7 @@ from jepsen_like.sim.explore.action import Action
 from jepsen_like.sim.explore.recovery import Recovery, quorums
 from jepsen_like.sim.explore.scope import Scope
 from jepsen_like.sim.explore.space import Broken, Code, Space, World
+from jepsen_like.sim.notation import node_text
 from jepsen_like.sim.verdict import Violation
 
 EACH: Final = 4_096
@@ -56,6 +57,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Actions that lead out of the scope, by the bound that they break."""
 
 
+class _Found(Exception):
+    """Nothing more needs to be looked at."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.problem)
+        self.finding = finding
+
+
 class Search:
     """One exploration. What it keeps of a world that it has looked at is 8 bytes of digest and 12 of its origin."""
 
@@ -69,69 +78,88 @@ class Search:
         self._parents = array("I")
         self._codes = array("Q")
         self._transitions = 0
+        self._pause_at = 0
+        self._stumbled: Finding | None = None
+        """What a continuation broke: kept in case that no shorter way to it is found."""
 
     def run(self, *, max_states: int, go_on: Callable[[Progress], bool] = lambda _: True) -> Report:
         """Explore until a law breaks, the scope is exhausted, `max_states` were seen or `go_on` says no."""
+        depth = 0
+        try:
+            for progress in self._levels(max_states):
+                depth = progress.depth
+                if progress.states >= max_states or not go_on(progress):
+                    return self._report(self._stumbled, depth, exhausted=False)
+        except _Found as found:
+            return self._report(found.finding, depth, exhausted=False)
+        return self._report(self._stumbled, depth, exhausted=True)
+
+    def _levels(self, max_states: int) -> Iterator[Progress]:
+        """Looks at one world after the other, and says from time to time how far it is."""
         start = self.space.start()
-        self._add(start, 0, 0)
-        level, depth = [_packed(start)], 0
-        first = 0
+        self._add(_packed(start), start, 0, 0)
+        level, depth, first = [_packed(start)], 0, 0
         while level:
             following: list[bytes] = []
             for at, packed in enumerate(level):
-                if at % EACH == 0 or len(self._codes) >= max_states:
-                    progress = Progress(len(self._codes), depth, len(level), self.space.remembered)
-                    if len(self._codes) >= max_states or not go_on(progress):
-                        return self._report(None, depth, exhausted=False)
-                try:
-                    self._expand(_unpacked(packed), first + at, following)
-                except Broken as broken:
-                    return self._report(self._finding(broken, first + at), depth, exhausted=False)
+                if at % EACH == 0 or len(self._codes) >= self._pause_at:
+                    self._pause_at = min(len(self._codes) + EACH, max_states)
+                    yield Progress(len(self._codes), depth, len(level), self.space.remembered)
+                self._expand(_unpacked(packed), first + at, following)
             first += len(level)
             level, depth = following, depth + 1
-        return self._report(None, depth - 1, exhausted=True)
 
     def _expand(self, world: World, number: int, following: list[bytes]) -> None:
-        for code, after in self.space.successors(world):
-            self._transitions += 1
-            packed = _packed(after)
-            digest = xxhash.xxh3_64_intdigest(packed)
-            if digest not in self._seen:
-                self._seen.add(digest)
-                self._parents.append(number)
-                self._codes.append(code)
-                following.append(packed)
-                if self._recover_each and len(self._codes) % self._recover_each == 0:
-                    self._recover(after, code)
+        try:
+            for code, after in self.space.successors(world):
+                self._transitions += 1
+                packed = _packed(after)
+                if self._add(packed, after, number, code):
+                    following.append(packed)
+        except Broken as broken:
+            way = (*self._way_to(number), self.space.action(broken.code))
+            raise _Found(Finding(broken.violation.oracle, broken.violation.problem, way)) from broken
 
-    def _recover(self, world: World, code: Code) -> None:
-        """Everyone goes on, and then, from the same world, one of the smallest quorums: each in its turn."""
-        at = len(self._codes) // self._recover_each
-        smallest = self._quorums[1:]
-        for alive in (self._quorums[0], *(smallest[at % len(smallest) :][:1] if smallest else ())):
-            try:
-                Recovery(self.space, world, alive).run()
-            except Violation as violation:
-                raise Broken(code, violation) from violation
-            self._recoveries += 1
-
-    def _add(self, world: World, parent: int, code: Code) -> None:
-        self._seen.add(xxhash.xxh3_64_intdigest(_packed(world)))
+    def _add(self, packed: bytes, world: World, parent: int, code: Code) -> bool:
+        """Note a world; whether it is new."""
+        digest = xxhash.xxh3_64_intdigest(packed)
+        if digest in self._seen:
+            return False
+        self._seen.add(digest)
+        number = len(self._codes)
         self._parents.append(parent)
         self._codes.append(code)
+        if self._recover_each and number % self._recover_each == 0:
+            self._recover(world, number)
+        return True
 
-    def _finding(self, broken: Broken, number: int) -> Finding:
-        codes = [broken.code, *self._way_to(number)]
-        path = tuple(self.space.action(code) for code in reversed(codes))
-        return Finding(broken.violation.oracle, broken.violation.problem, path)
+    def _recover(self, world: World, number: int) -> None:
+        """Everyone goes on, and then, from the same world, one of the smallest quorums: each in its turn."""
+        smallest = self._quorums[1:]
+        turn = number // self._recover_each
+        for alive in (self._quorums[0], *(smallest[turn % len(smallest) :][:1] if smallest else ())):
+            try:
+                Recovery(self.space, world, alive).run()
+                self._recoveries += 1
+            except Violation as violation:
+                names = ", ".join(node_text(self.space.scope.nodes[place]) for place in alive)
+                problem = f"left in peace from here on with {names}: {violation.problem}"
+                self._stumble(Finding(violation.oracle, problem, self._way_to(number)))
+                return
 
-    def _way_to(self, number: int) -> list[Code]:
-        """Codes that lead to a world, the last first."""
+    def _stumble(self, finding: Finding) -> None:
+        """Stop where peace leads nowhere. What else broke on the way is found on a shorter one, or told at the end."""
+        if finding.oracle == "liveness":
+            raise _Found(finding)
+        self._stumbled, self._recover_each = finding, 0
+
+    def _way_to(self, number: int) -> tuple[Action, ...]:
+        """The actions that lead to a world."""
         codes: list[Code] = []
         while number:
             codes.append(self._codes[number])
             number = self._parents[number]
-        return codes
+        return tuple(self.space.action(code) for code in reversed(codes))
 
     def _report(self, finding: Finding | None, depth: int, *, exhausted: bool) -> Report:
         bounds = self.space.bounds

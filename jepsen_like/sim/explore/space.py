@@ -200,7 +200,7 @@ class Space:
             yield Kind.TIMEOUT
         if node.leads and left[Kind.HEARTBEAT].left(spent):
             yield Kind.HEARTBEAT
-        if node.leads and left[Kind.PROPOSE].left(spent):
+        if left[Kind.PROPOSE].left(spent):
             yield Kind.PROPOSE
         if left[Kind.READ].left(spent) and node.core.leader is not None:
             yield Kind.READ
