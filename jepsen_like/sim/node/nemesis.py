@@ -67,10 +67,17 @@ class Nemesis:
         self._still: dict[str, set[int]] = {}
         self._stopping: set[asyncio.Task[None]] = set()
 
-    def begin(self) -> None:
-        """Set a timer for each fault."""
+    def before_birth(self) -> None:
+        """Arm the failpoints of moment 0: they are there when the disks are initialised."""
         for fault in self.world.plan.faults:
-            self.world.later(fault.at, partial(self._strike, fault))
+            if _at_birth(fault):
+                self._strike(fault)
+
+    def begin(self) -> None:
+        """Set a timer for each fault, from now on."""
+        for fault in self.world.plan.faults:
+            if not _at_birth(fault):
+                self.world.later(max(0, fault.at - self.world.loop.micros), partial(self._strike, fault))
 
     def relent(self) -> None:
         """Take back everything that is under way."""
@@ -379,6 +386,10 @@ class Nemesis:
             return None
         host.node.campaign()
         return host.name
+
+
+def _at_birth(fault: AnyFault) -> bool:
+    return isinstance(fault, Failpoint) and fault.at == 0
 
 
 def _names(hosts: list[Host]) -> str | None:

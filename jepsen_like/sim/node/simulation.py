@@ -78,6 +78,7 @@ class Simulation:
 
     async def _play(self) -> None:
         world, plan = self.world, self.plan
+        self.nemesis.before_birth()
         await world.start()
         self.nemesis.begin()
         until = plan.span / 1e6

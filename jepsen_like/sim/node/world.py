@@ -17,7 +17,6 @@ from raftlog.core.entry import Entry
 from raftlog.core.ids import META_GROUP, ClusterId, Micros, NodeId, Term
 from raftlog.core.membership import Member, Membership
 from raftlog.core.status import Status
-from raftlog.failpoints import parse
 from raftlog.machine.contract import StateMachine
 from raftlog.testing.loop import SimLoop
 from raftlog.testing.network import SimNetwork
@@ -65,10 +64,6 @@ class World:
         """Initialise every disk and start every node."""
         self._main = asyncio.current_task()
         self.loop.early = self.plan.early
-        for fault in self.plan.faults:
-            if isinstance(fault, Failpoint) and fault.at == 0 and fault.node in self._nodes:
-                # There before the disk is initialised, so that power can fail in the midst of that.
-                self._nodes[fault.node].arm(parse(fault.arm), fault.down)
         for host in self.hosts:
             await host.bootstrap(self.membership)
         for host in self.hosts:
