@@ -6,6 +6,7 @@ from jepsen_like.check.edn import Keyword, edn, read_edn
 from jepsen_like.check.fenced_lock import check_fenced_lock
 from jepsen_like.check.finding import Anomaly, Finding
 from jepsen_like.check.formats import FORMATS, read_edn_history, read_jepsen_log, read_kv_edn, write_edn
+from jepsen_like.check.gathering import Counter, GrowSet, Queue
 from jepsen_like.check.history import (
     UNKNOWN,
     Event,
@@ -18,19 +19,9 @@ from jepsen_like.check.history import (
 )
 from jepsen_like.check.jsonl import read_jsonl, write_jsonl
 from jepsen_like.check.linearizable import Impossible, LegalPrefix, Linearizability, check_linearizable
+from jepsen_like.check.misused import Misused
 from jepsen_like.check.model import ILLEGAL, Illegal, Model, SequentialModel, State
-from jepsen_like.check.models import (
-    MODELS,
-    CasRegister,
-    Counter,
-    GrowSet,
-    KeyValue,
-    Misused,
-    MultiRegister,
-    Mutex,
-    Queue,
-    Register,
-)
+from jepsen_like.check.models import MODELS, CasRegister, KeyValue, MultiRegister, Mutex, Register
 from jepsen_like.check.picture import picture
 from jepsen_like.check.set_full import check_set_full
 from jepsen_like.check.total_queue import check_total_queue

@@ -6,8 +6,8 @@ from typing import Any
 
 from jepsen_like.check.finding import Anomaly
 from jepsen_like.check.history import UNKNOWN, EventType, Operation
+from jepsen_like.check.misused import Misused
 from jepsen_like.check.model import frozen
-from jepsen_like.check.models import Misused
 
 Key = Hashable
 Element = Hashable

@@ -11,7 +11,8 @@ import msgspec
 from jepsen_like.check.formats import FORMATS, read_edn_at
 from jepsen_like.check.history import EventType, History, Malformed, Value
 from jepsen_like.check.judgement import JUDGES, Judgement
-from jepsen_like.check.models import WITHOUT_INITIAL, Misused
+from jepsen_like.check.misused import Misused
+from jepsen_like.check.models import WITHOUT_INITIAL
 from jepsen_like.check.unreadable import Unreadable
 from jepsen_like.check.verdict import Verdict
 

@@ -12,7 +12,8 @@ from jepsen_like.check.fenced_lock import check_fenced_lock
 from jepsen_like.check.finding import Finding
 from jepsen_like.check.history import EventType, History, Value
 from jepsen_like.check.linearizable import Linearizability, check_linearizable
-from jepsen_like.check.models import MODELS, WITHOUT_INITIAL, Misused
+from jepsen_like.check.misused import Misused
+from jepsen_like.check.models import MODELS, WITHOUT_INITIAL
 from jepsen_like.check.picture import picture
 from jepsen_like.check.set_full import check_set_full
 from jepsen_like.check.total_queue import check_total_queue

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import msgspec
 
 from jepsen_like.check.history import UNKNOWN, Event, EventType, History, Operation, paired
+from jepsen_like.check.misused import unknown
 from jepsen_like.check.model import Model, State
-from jepsen_like.check.models import unknown
 from jepsen_like.check.scene import Scene
 from jepsen_like.check.search import Search
 from jepsen_like.check.verdict import Verdict

@@ -1,6 +1,6 @@
 """What a model is: the sequential meaning of an object, to which a concurrent history is compared."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from enum import Enum
 from typing import Any, ClassVar, Final, TypeAlias
 
@@ -38,6 +38,8 @@ class Model:
     initial: State = None
     knows: ClassVar[tuple[str, ...]] = ()
     """The names of its operations, where a history with others is to be refused; with none, all are tried."""
+    has_precedences: ClassVar[bool] = False
+    """True if `precedes` may say so of any two operations."""
 
     def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
         """The state after `f(argument)` answered `result` in `state`, or `ILLEGAL` if it cannot have."""
@@ -76,6 +78,20 @@ class Model:
     def leads(self, state: State, goal: State) -> bool:
         """False if operations without a `landing` cannot turn `state` into `goal`, an observer's only state."""
         return True
+
+    def fitted(self, operations: Sequence[Operation]) -> "Model":
+        """The model for just these operations on one object: it may call illegal what no order can go on from.
+
+        They are given as `arranged` and frozen; with failed ones among them, which no order holds.
+        """
+        return self
+
+    def precedes(self, first: Operation, second: Operation) -> bool:
+        """True if in every order `first` comes before `second`, two answered operations that overlap in time.
+
+        Asked only where `has_precedences` is set.
+        """
+        return False
 
     def arranged(self, operation: Operation) -> Operation:
         """The operation as `partition` and `step` take it: here a model accepts other ways to write it down."""

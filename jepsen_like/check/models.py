@@ -1,4 +1,4 @@
-"""The models that come with the laboratory: registers, a mutex, a key-value store, a queue, a counter, a set.
+"""The models of what holds a value: registers, a mutex, a key-value store; with the list of all models.
 
 An operation whose answer is an error that changed nothing is recorded as `fail`, and no model sees it.
 """
@@ -8,17 +8,10 @@ from typing import ClassVar
 
 import msgspec
 
+from jepsen_like.check.gathering import Counter, GrowSet, Queue
 from jepsen_like.check.history import UNKNOWN, Operation, Value
+from jepsen_like.check.misused import Misused, unknown
 from jepsen_like.check.model import ILLEGAL, Illegal, Model, State, frozen
-
-
-class Misused(ValueError):
-    """An operation that the chosen model does not know."""
-
-
-def unknown(model: Model, f: str) -> Misused:
-    """What to say of an operation that `model` does not know."""
-    return Misused(f"a {type(model).__name__} knows {', '.join(model.knows)}, not {f}")
 
 
 class Register(Model):
@@ -288,78 +281,6 @@ def _actions(f: str, value: Value) -> tuple[tuple[str, Value, Value], ...]:
             (_ACTIONS[str(action[0])], frozen(action[1]), frozen(action[2]) if len(action) == 3 else None)
         )
     return tuple(found)
-
-
-class Queue(Model):
-    """First in, first out: `enqueue v`; `dequeue` answers the oldest value, or None when there is none.
-
-    A dequeue whose answer was never heard takes the oldest value, if there is one.
-    """
-
-    knows: ClassVar[tuple[str, ...]] = ("enqueue", "dequeue")
-
-    initial: State = ()
-
-    def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
-        if f == "enqueue":
-            return (*state, argument)
-        if f == "dequeue":
-            if not state:
-                return state if result is None or result is UNKNOWN else ILLEGAL
-            return state[1:] if result == state[0] or result is UNKNOWN else ILLEGAL
-        raise unknown(self, f)
-
-    def observes(self, f: str, argument: Value, result: Value) -> bool:
-        return f == "dequeue" and result is None
-
-
-class Counter(Model):
-    """`add n` (and `increment`, `decrement`, by n or 1) answers anything; `read` answers the sum."""
-
-    knows: ClassVar[tuple[str, ...]] = ("add", "increment", "decrement", "read")
-
-    def __init__(self, initial: int = 0) -> None:
-        self.initial = initial or 0
-
-    def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
-        if f == "read":
-            return state if result == state or result is UNKNOWN else ILLEGAL
-        if f not in ("add", "increment", "decrement"):
-            raise unknown(self, f)
-        amount = 1 if argument is None else argument
-        return state - amount if f == "decrement" else state + amount
-
-    def observes(self, f: str, argument: Value, result: Value) -> bool:
-        return f == "read" or argument == 0
-
-
-class GrowSet(Model):
-    """`add v`, `remove v`, and `read` that answers all members in any order."""
-
-    knows: ClassVar[tuple[str, ...]] = ("add", "remove", "read")
-
-    initial: State = frozenset()
-
-    def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
-        if f == "read":
-            return state if result is UNKNOWN or result == state else ILLEGAL
-        if f == "add":
-            return state | {argument}
-        if f == "remove":
-            return state - {argument}
-        raise unknown(self, f)
-
-    def observes(self, f: str, argument: Value, result: Value) -> bool:
-        return f == "read"
-
-    def arranged(self, operation: Operation) -> Operation:
-        result = operation.result
-        if operation.f != "read" or result is UNKNOWN:
-            return operation
-        if result is not None and not isinstance(result, list | tuple | set | frozenset):
-            raise Misused(f"a read of a set answers its members, not {result!r}")
-        members = frozenset(frozen(each) for each in result or ())
-        return msgspec.structs.replace(operation, result=members)
 
 
 MODELS: Mapping[str, Callable[..., Model]] = {

@@ -1,5 +1,6 @@
 """The operations on one object, laid out for the search."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,8 +23,9 @@ class Scene:
     """
 
     def __init__(self, model: Model, operations: Sequence[Operation]) -> None:
-        self.model = model
         frozen_operations = [_frozen(operation) for operation in operations]
+        model = model.fitted(frozen_operations)
+        self.model = model
         self.returns = sorted(
             (each for each in frozen_operations if each.outcome is EventType.OK),
             key=lambda each: each.returned or 0,
@@ -57,6 +59,7 @@ class Scene:
         self._lay_out(observes)
         self.upcoming = [-1] * len(self.returns)
         self._look_ahead()
+        self._preceding: dict[int, tuple[int, ...]] = {}
         self._paths: dict[int, tuple[tuple[int, ...], int]] = {}
 
     def paths(self, rank: int) -> tuple[tuple[int, ...], int]:
@@ -65,6 +68,24 @@ class Scene:
         if found is None:
             found = self._paths[rank] = (self._movers_to(rank), self._unanswered_to(rank))
         return found
+
+    def preceding(self, rank: int) -> tuple[int, ...]:
+        """The answered operations overlapping `returns[rank]` that the model says come before it."""
+        found = self._preceding.get(rank)
+        if found is None:
+            found = self._preceding[rank] = self._find_preceding(rank)
+        return found
+
+    def _find_preceding(self, rank: int) -> tuple[int, ...]:
+        operation = self.returns[rank]
+        first = bisect_right(self.returns, operation.invoked, key=lambda each: each.returned or 0)
+        near = dict.fromkeys(
+            each
+            for k in range(first, rank + 1)
+            for each in (*self.movers[k], *self.observers[k])
+            if each != rank
+        )
+        return tuple(each for each in near if self.model.precedes(self.returns[each], operation))
 
     def _movers_to(self, rank: int) -> tuple[int, ...]:
         goal, leads, landings = self.goals[rank], self.model.leads, self.landings

@@ -22,6 +22,7 @@ search gets past the last return. Why what it leaves out cannot matter:
   one: in an order where the unanswered goes first they can change places.
 - *Hopeless positions.* An observer that must still take effect, and can in one state only, needs a way to that state:
   from here by operations that build on the state, or through one not yet placed that lands where such a way begins.
+- *Precedences.* Some models know which of two overlapping operations came first: no other order is tried.
 """
 
 from collections.abc import Iterator, Sequence
@@ -141,11 +142,7 @@ class Search:
         movers, unanswered = scene.paths(rank)
         if unanswered & ~position.used:
             return False
-        now = scene.returns[k].returned or 0
-        for each in movers:
-            if each >= k and (scene.returns[each].invoked > now or not position.placed & scene.bits[each]):
-                return False
-        return True
+        return all(each < k or self._is_placed(each, position) for each in movers)
 
     def _ways(self, position: _Position) -> Iterator[_Position]:
         """The positions one operation further: answered operations first, the next to return foremost."""
@@ -155,6 +152,8 @@ class Search:
         reached: list[tuple[str, Any, State]] = []
         for rank in scene.movers[k]:
             if placed & scene.bits[rank] or (before is not _NOTHING and scene.blind[rank]):
+                continue
+            if scene.model.has_precedences and self._is_early(rank, position):
                 continue
             operation = scene.returns[rank]
             self.steps += 1
@@ -183,6 +182,18 @@ class Search:
             if len(way.taken) == 1:
                 way.before = state  # nobody has needed it yet
             yield way
+
+    def _is_early(self, rank: int, position: _Position) -> bool:
+        """True if something that must come before this operation has not taken effect."""
+        scene, k = self.scene, position.k
+        self.steps += 1
+        return any(not self._is_placed(each, position) for each in scene.preceding(rank) if each >= k)
+
+    def _is_placed(self, rank: int, position: _Position) -> bool:
+        """Whether an operation that has not returned yet took effect; what was not even invoked did not."""
+        scene = self.scene
+        now = scene.returns[position.k].returned or 0
+        return scene.returns[rank].invoked < now and bool(position.placed & scene.bits[rank])
 
     def _without(self, before: State, operation: Operation) -> State | Illegal:
         """Where `operation` would lead had the unanswered operation before it not taken effect."""

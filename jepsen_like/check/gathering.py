@@ -1,0 +1,166 @@
+"""The models of what gathers values: a queue, a counter, a set.
+
+Their states hold all that was gathered, so that wrong orders rarely meet again in one state, and show late. What reads
+and dequeues answer later tells the search early: see `fitted`.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import msgspec
+
+from jepsen_like.check.history import UNKNOWN, EventType, Operation, Value
+from jepsen_like.check.misused import Misused, unknown
+from jepsen_like.check.model import ILLEGAL, Illegal, Model, State, frozen
+
+
+class Queue(Model):
+    """First in, first out: `enqueue v`; `dequeue` answers the oldest value, or None when there is none.
+
+    A dequeue whose answer was never heard takes the oldest value, if there is one.
+    """
+
+    knows: ClassVar[tuple[str, ...]] = ("enqueue", "dequeue")
+
+    initial: State = ()
+
+    def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
+        if f == "enqueue":
+            return (*state, argument)
+        if f == "dequeue":
+            if not state:
+                return state if result is None or result is UNKNOWN else ILLEGAL
+            return state[1:] if result == state[0] or result is UNKNOWN else ILLEGAL
+        raise unknown(self, f)
+
+    def observes(self, f: str, argument: Value, result: Value) -> bool:
+        return f == "dequeue" and result is None
+
+    def fitted(self, operations: Sequence[Operation]) -> Model:
+        return _FittedQueue(operations)
+
+
+class _FittedQueue(Queue):
+    """A queue that knows when values come out, where each was enqueued once.
+
+    The order of coming out is the order of going in; and an answer that the queue was empty comes before what came out
+    only later went in. Of a value that nobody took it is known only where no dequeue was left unanswered.
+    """
+
+    has_precedences = True
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        enqueued: dict[Value, int] = {}
+        taken: dict[Value, list[Operation]] = {}
+        for each in operations:
+            if each.f == "enqueue" and each.outcome is not EventType.FAIL:
+                enqueued[each.argument] = enqueued.get(each.argument, 0) + 1
+            if each.f == "dequeue" and each.outcome is EventType.OK and each.result is not None:
+                taken.setdefault(each.result, []).append(each)
+        unanswered = any(each.f == "dequeue" and each.outcome is EventType.INFO for each in operations)
+        single = [value for value, times in enqueued.items() if times == 1 and len(taken.get(value, ())) <= 1]
+        self._out_by = {value: taken[value][0].returned for value in single if value in taken}
+        self._out_from: dict[Value, float] = {
+            value: taken[value][0].invoked for value in single if value in taken
+        }
+        if not unanswered:
+            self._out_from.update((value, math.inf) for value in single if value not in taken)
+
+    def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
+        """As a queue, and nothing goes in behind what comes out only later."""
+        out_by = self._out_by.get(argument) if f == "enqueue" else None
+        if out_by is not None and any(self._out_from.get(each, -1) > out_by for each in state):
+            return ILLEGAL
+        return super().step(state, f, argument, result)
+
+    def precedes(self, first: Operation, second: Operation) -> bool:
+        if second.f != "enqueue":
+            return False
+        out_from = self._out_from.get(second.argument, -1)
+        if first.f == "enqueue":
+            out_by = self._out_by.get(first.argument)
+            return out_by is not None and out_by < out_from
+        return first.result is None and first.returned is not None and first.returned < out_from
+
+    def fitted(self, operations: Sequence[Operation]) -> Model:
+        return self
+
+
+class Counter(Model):
+    """`add n` (and `increment`, `decrement`, by n or 1) answers anything; `read` answers the sum."""
+
+    knows: ClassVar[tuple[str, ...]] = ("add", "increment", "decrement", "read")
+
+    def __init__(self, initial: int = 0) -> None:
+        self.initial = initial or 0
+
+    def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
+        if f == "read":
+            return state if result == state or result is UNKNOWN else ILLEGAL
+        if f not in ("add", "increment", "decrement"):
+            raise unknown(self, f)
+        amount = 1 if argument is None else argument
+        return state - amount if f == "decrement" else state + amount
+
+    def observes(self, f: str, argument: Value, result: Value) -> bool:
+        return f == "read" or argument == 0
+
+    def goal(self, f: str, argument: Value, result: Value) -> State | Illegal:
+        return result if f == "read" else ILLEGAL
+
+    def fitted(self, operations: Sequence[Operation]) -> Model:
+        rises = all(
+            each.f == "read" or (each.f != "decrement" and (each.argument is None or each.argument >= 0))
+            for each in operations
+        )
+        return _RisingCounter(self.initial) if rises else self
+
+
+class _RisingCounter(Counter):
+    """A counter that nobody lowers."""
+
+    def leads(self, state: State, goal: State) -> bool:
+        return bool(state <= goal)
+
+
+class GrowSet(Model):
+    """`add v`, `remove v`, and `read` that answers all members in any order."""
+
+    knows: ClassVar[tuple[str, ...]] = ("add", "remove", "read")
+
+    initial: State = frozenset()
+
+    def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
+        if f == "read":
+            return state if result is UNKNOWN or result == state else ILLEGAL
+        if f == "add":
+            return state | {argument}
+        if f == "remove":
+            return state - {argument}
+        raise unknown(self, f)
+
+    def observes(self, f: str, argument: Value, result: Value) -> bool:
+        return f == "read"
+
+    def arranged(self, operation: Operation) -> Operation:
+        result = operation.result
+        if operation.f != "read" or result is UNKNOWN:
+            return operation
+        if result is not None and not isinstance(result, list | tuple | set | frozenset):
+            raise Misused(f"a read of a set answers its members, not {result!r}")
+        members = frozenset(frozen(each) for each in result or ())
+        return msgspec.structs.replace(operation, result=members)
+
+    def goal(self, f: str, argument: Value, result: Value) -> State | Illegal:
+        return result if f == "read" else ILLEGAL
+
+    def fitted(self, operations: Sequence[Operation]) -> Model:
+        return self if any(each.f == "remove" for each in operations) else _GrowingSet()
+
+
+class _GrowingSet(GrowSet):
+    """A set from which nobody removes."""
+
+    def leads(self, state: State, goal: State) -> bool:
+        return bool(state <= goal)
