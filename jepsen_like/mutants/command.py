@@ -12,7 +12,14 @@ from jepsen_like.mutants.hunt import Ground, Hunted
 from jepsen_like.mutants.mutant import Kind, Mutant
 from jepsen_like.mutants.plant import Unplantable
 from jepsen_like.mutants.table import Table, TableMissing, find, read
-from jepsen_like.sim.commands.options import asides, json_option, refuse_reserved, span_option, workers_option
+from jepsen_like.sim.commands.options import (
+    asides,
+    json_option,
+    place_option,
+    refuse_reserved,
+    span_option,
+    workers_option,
+)
 from jepsen_like.sim.judge import Exit
 from jepsen_like.sim.plan import Tier
 from jepsen_like.sim.tiers import PLACES, NoSuchPlace
@@ -43,6 +50,7 @@ TIERS: tuple[Tier, ...] = get_args(Tier)
 @span_option
 @workers_option
 @json_option
+@place_option
 def mutants(
     tier: str,
     only: tuple[str, ...],
@@ -57,6 +65,7 @@ def mutants(
     span: Micros,
     workers: int,
     as_json: bool,
+    place: str,
 ) -> int:
     """Plant bugs, one at a time, and see whether the oracles that should see them do.
 
@@ -85,6 +94,7 @@ def mutants(
         tiers=tuple(each for each in TIERS if tier in (each, "all")),
         stories=content.stories,
         root=file.parents[2],
+        places={each: place or PLACES[each] for each in TIERS},
     )
     report = _hunted(content, chosen, ground, workers)
     _print(report, as_json=as_json, markdown=markdown)

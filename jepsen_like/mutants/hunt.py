@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, TypeAlias
@@ -60,8 +60,8 @@ class Ground:
     harness_seeds: int = 24
     """How many a harness mutant gets before the campaign is judged."""
     tiers: tuple[Tier, ...] = ("core", "node")
-    places: Mapping[Tier, str] | None = None
-    """What runs the plans; None: the tiers' own."""
+    places: Mapping[Tier, str] = field(default_factory=lambda: PLACES)
+    """What runs the plans."""
     stories: str = ""
     """What plays scripts and tests, if anything does."""
     root: Path = Path()
@@ -69,7 +69,7 @@ class Ground:
 
     def place(self, tier: Tier) -> str:
         """What runs the plans of a tier."""
-        return (self.places or PLACES)[tier]
+        return self.places[tier]
 
     def plans(self, tier: Tier, most: int) -> Iterator[Plan]:
         """The ordinary plans of the first `most` seeds."""

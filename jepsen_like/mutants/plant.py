@@ -62,7 +62,10 @@ def _function(where: str) -> FunctionType:
 
 
 def _rewritten(function: FunctionType, name: str, edits: Sequence[Edit]) -> CodeType:
-    source = textwrap.dedent(inspect.getsource(function))
+    try:
+        source = textwrap.dedent(inspect.getsource(function))
+    except OSError:
+        raise Unplantable(f"{name}: another bug is planted in {edits[0].where} already") from None
     for edit in edits:
         if (times := source.count(edit.old)) != 1:
             raise Unplantable(
