@@ -285,7 +285,9 @@ class Checker:
         leader = self._leaders.setdefault(term, node)
         if leader != node:
             raise _broken("I1", node, f"leads term {term}, as does {leader}")
-        seen.match = dict.fromkeys(seen.progress, 0)
+        seen.match = {peer: account.match_index for peer, account in seen.progress.items()}
+        if any(seen.match.values()):
+            raise _broken("I9", node, f"begins to lead term {term} with {seen.match} counted already")
         self._complete(node, seen)
 
     def _complete(self, node: NodeId, seen: _Seen) -> None:
@@ -352,6 +354,14 @@ class Checker:
                     f"believes {durable}@{term} durable, the disk has {seen.disk.durable.last}",
                 )
         if committed > seen.committed:
+            if (
+                seen.progress is not None
+                and seen.view.role is seen.role
+                and log.term_at(committed) != seen.term
+            ):
+                raise _broken(
+                    "R1", node, f"leads term {seen.term} and counts {committed}@{log.term_at(committed)}"
+                )
             self._commits(node, seen, max(seen.committed, snapshot), committed)
         seen.committed, seen.applied, seen.durable, seen.last = committed, applied, durable, log.last
 

@@ -1,12 +1,19 @@
-"""Judges how nodes come into office and stay in it, by what has reached them: E4, E14, E21, Q1 and W10."""
+"""Judges how nodes come into office and stay in it, by what has reached them: E4, E14, E21, I9, Q1 and W10."""
 
 from collections import deque
 
 from jepsen_like.sim.invariants.view import View
 from jepsen_like.sim.verdict import Violation
-from raftlog.core.ids import Micros, NodeId
+from raftlog.core.ids import Index, Micros, NodeId
 from raftlog.core.membership import Membership
-from raftlog.core.message import AppendRequest, Heartbeat, Message, PreVoteResponse, VoteResponse
+from raftlog.core.message import (
+    AppendAccepted,
+    AppendRequest,
+    Heartbeat,
+    Message,
+    PreVoteResponse,
+    VoteResponse,
+)
 from raftlog.core.roles.role import Role
 
 PATIENCE = 2
@@ -16,7 +23,7 @@ PATIENCE = 2
 class _Life:
     """One incarnation of a node: what reached it, and when."""
 
-    __slots__ = ("grants", "heard", "role", "since", "view", "writing")
+    __slots__ = ("counted", "grants", "heard", "role", "since", "view", "writing")
 
     def __init__(self, view: View, now: Micros) -> None:
         self.view = view
@@ -26,6 +33,8 @@ class _Life:
         self.grants: set[NodeId] = set()
         """Who has answered the pre-vote, or the vote, under way with yes."""
         self.heard: dict[NodeId, Micros] = {}
+        self.counted: Index | None = None
+        """What it counted for a follower whose acknowledgement of an earlier term is being taken in."""
         self.writing: deque[Micros] = deque()
         """When each write that has not completed was handed over."""
 
@@ -36,6 +45,7 @@ class Conduct:
     - E4: nobody leads who was not given the votes of a majority in that very term (with it E3, E20 and M18).
     - E14: nobody stands for election before a majority has answered that it would vote for it.
     - E21: who hears the leader of its term follows it.
+    - I9: nobody counts an acknowledgement of an earlier term; the follower's log may have been cut since.
     - Q1: nobody leads on who has heard no majority for `PATIENCE` election timeouts; seen at its ticks.
     - W10: nobody leads on whose disk has not completed a write for as long.
     """
@@ -67,6 +77,9 @@ class Conduct:
         match message:
             case PreVoteResponse(granted=True, proposed_term=proposed) if life.role.name == "pre-candidate":
                 counts = proposed == life.view.state.term + 1
+            case AppendAccepted(term=term, sender=sender) if term < life.view.state.term:
+                life.counted = self._match(life, sender)
+                return
             case VoteResponse(granted=True, term=term) if life.role.name == "candidate":
                 counts = term == life.view.state.term
             case _:
@@ -77,9 +90,35 @@ class Conduct:
     def heard(self, message: Message, now: Micros) -> None:
         """A message has been taken in."""
         self._changes(message.to, now)
-        if not isinstance(message, AppendRequest | Heartbeat):
-            return
         life = self._lives[message.to]
+        match message:
+            case AppendRequest() | Heartbeat():
+                self._follows(life, message)
+            case VoteResponse() | PreVoteResponse():
+                self._counts(life, message)
+            case AppendAccepted(term=term, sender=sender) if term < life.view.state.term:
+                if self._match(life, sender) != life.counted:
+                    now_leads = life.view.state.term
+                    raise _broken("I9", message.to, f"leads term {now_leads} and counts {message}")
+            case _:
+                pass
+
+    def _match(self, life: _Life, peer: NodeId) -> Index | None:
+        accounts = life.view.progress
+        return None if accounts is None or peer not in accounts else accounts[peer].match_index
+
+    def _counts(self, life: _Life, message: Message) -> None:
+        """Only grants of this election are counted, and those once: whether or not they decide it."""
+        counted = {voter for voter, granted in life.view.ballots.items() if granted}
+        if not counted <= {*life.grants, message.to}:
+            rule, term = "E4" if life.role.name == "candidate" else "E14", life.view.state.term
+            raise _broken(
+                rule,
+                message.to,
+                f"counts in term {term} the votes of {sorted(counted)}, was given those of {sorted(life.grants)}",
+            )
+
+    def _follows(self, life: _Life, message: Message) -> None:
         if message.term == life.view.state.term and life.role.name in ("pre-candidate", "candidate"):
             raise _broken(
                 "E21",

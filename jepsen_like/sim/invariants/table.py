@@ -34,8 +34,9 @@ INVARIANTS: tuple[Invariant, ...] = (
     Invariant(
         "I16", "while a lease is valid by any clock within the drift bound, nobody else leads", "leases"
     ),
+    Invariant("R1", "a leader commits by counting an entry of its own term only"),
     Invariant("E16", "only voters ask for votes"),
     Invariant("E22", "an answer carries the term its sender is in"),
     Invariant("D8", "log time never falls along a log"),
 )
-"""In the order of reports. E16, E22 and D8 are no rows of that list but are checked at every step as well."""
+"""In the order of reports. R1, E16, E22 and D8 are no rows of that list but are checked at every step as well."""

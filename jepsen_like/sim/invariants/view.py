@@ -4,6 +4,7 @@ from raftlog.core.ids import NodeId
 from raftlog.core.membership import MembershipAt
 from raftlog.core.progress import Progress
 from raftlog.core.raft import Raft
+from raftlog.core.roles.candidate import Candidate, PreCandidate
 from raftlog.core.roles.leader import Leader
 from raftlog.core.roles.role import Role
 from raftlog.core.state import State
@@ -28,6 +29,12 @@ class View:
         """Its followers while it leads, else None."""
         role = self._core._role
         return role.progress if isinstance(role, Leader) else None
+
+    @property
+    def ballots(self) -> dict[NodeId, bool]:
+        """What it has counted of the election, or the question before it, that it is in; empty where it is in none."""
+        role = self._core._role
+        return role._ballots if isinstance(role, PreCandidate | Candidate) else {}
 
     @property
     def membership(self) -> MembershipAt:
