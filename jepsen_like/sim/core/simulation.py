@@ -77,6 +77,8 @@ class Simulation:
 
     def _is_linearizable(self) -> None:
         found = check_linearizable(self._clients.history, KeyValue(), budget=BUDGET)
+        decided = "linearizable-undecided" if found.verdict is Verdict.UNKNOWN else "linearizable"
+        self._fleet.counts[f"oracle/{decided}"] += 1
         if found.verdict is Verdict.INVALID:
             assert found.impossible is not None, "an invalid history without a reason"
             raise Violation(
@@ -90,6 +92,9 @@ class Simulation:
         clients, fleet, nemesis = self._clients, self._fleet, self._nemesis
         changes = max(0, self._checker.leaderships - 1)
         coverage = fleet.coverage() | {f"fault/{kind}": number for kind, number in nemesis.done.items()}
+        coverage |= {
+            f"oracle/{oracle}": number for oracle, number in self._checker.checks().items() if number
+        }
         if changes:
             coverage["event/leader-change"] = changes
         return Run(

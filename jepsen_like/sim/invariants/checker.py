@@ -81,6 +81,7 @@ class Checker:
         self.decided: list[tuple[EntryId, Term]] = []
         """The committed log as it became known, and in which term each entry was first seen committed."""
         self._decided_under: Membership | None = None
+        self._applications = 0
         self._digests: dict[Index, int] = {0: 0}
         self._floors: dict[RequestId, Index] = {}
         self._effects: dict[tuple[int, int], Index] = {}
@@ -110,6 +111,18 @@ class Checker:
             return None
         position = self.decided[index - 1][0]
         return self._entries[position.term, position.index][0]
+
+    def checks(self) -> dict[str, int]:
+        """How often invariants whose occasions are rare were put to the test, by name."""
+        return {
+            "I1": len(self._leaders),
+            "I4": len(self._leaders),
+            "I5": self._applications,
+            "I7": len(self.decided),
+            "I10": len(self._entries),
+            "I14": len(self._floors),
+            "I15": len(self._effects),
+        }
 
     def effect(self, client: int, sequence: int) -> Index | None:
         """Where a client's command took effect; None when no state machine has applied it."""
@@ -205,6 +218,7 @@ class Checker:
 
     def applied(self, node: NodeId, index: Index, digest: int) -> None:
         """A state machine has applied `index` (I5)."""
+        self._applications += 1
         known = self._digests.setdefault(index, digest)
         if known != digest:
             raise _broken("I5", node, f"its digest at {index} is {digest:x}, another's is {known:x}")
