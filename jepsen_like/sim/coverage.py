@@ -24,11 +24,11 @@ class Gate:
 class Registry:
     """Gates by name. Open: whoever brings a fault, a role, a message or a failpoint brings its gates.
 
-    Invariants: a name is registered once; the order of registration is the order of reports.
+    Invariants: a name is registered once for each tier; the order of registration is the order of reports.
     """
 
     def __init__(self) -> None:
-        self._gates: dict[str, Gate] = {}
+        self._gates: list[Gate] = []
 
     def expect(
         self, name: str, *, tiers: tuple[Tier, ...] = ("core", "node"), least: int = 1, absent: str = ""
@@ -36,15 +36,15 @@ class Registry:
         """Add a gate.
 
         Raises:
-            ValueError: the name is taken.
+            ValueError: the name is taken, in one of these tiers.
         """
-        if name in self._gates:
+        if any(gate.name == name and {*gate.tiers} & {*tiers} for gate in self._gates):
             raise ValueError(f"the gate {name} is registered already")
-        self._gates[name] = Gate(name, tiers, least, absent)
+        self._gates.append(Gate(name, tiers, least, absent))
 
     def gates(self, tier: Tier) -> list[Gate]:
         """Those of a tier, in the order they were registered."""
-        return [gate for gate in self._gates.values() if tier in gate.tiers]
+        return [gate for gate in self._gates if tier in gate.tiers]
 
     def missed(self, tier: Tier, counts: Mapping[str, int]) -> list[Gate]:
         """Gates that did not happen often enough, absent ones left out."""

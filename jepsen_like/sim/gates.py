@@ -2,8 +2,61 @@
 
 from jepsen_like.sim.core.gates import expect_core
 from jepsen_like.sim.coverage import Registry
+from jepsen_like.sim.plan import Tier
+from raftlog.failpoints import ALL
 
 REGISTRY = Registry()
 """All gates. Whoever brings a feature adds a line here."""
 
+NODE: tuple[Tier, ...] = ("node",)
+FAULTS = (
+    "campaign",
+    "crash",
+    "damage",
+    "disk-fails",
+    "disk-full",
+    "disk-slow",
+    "disk-stall",
+    "drift",
+    "failpoint",
+    "hang",
+    "kill",
+    "one-way",
+    "partition",
+    "pause",
+    "ring",
+    "slow-link",
+    "squall",
+    "stop",
+    "wall-jump",
+    "wipe",
+)
+MESSAGES = {
+    "follower": ("append", "heartbeat", "pre-vote", "vote", "read-answer", "forward", "forward-answer"),
+    "pre-candidate": ("append", "heartbeat", "pre-vote", "pre-vote-answer", "vote"),
+    "candidate": ("pre-vote", "pre-vote-answer", "vote", "vote-answer"),
+    "leader": ("accepted", "rejected", "heartbeat-ack", "pre-vote", "vote-answer", "read-request", "forward"),
+}
+ABSENT = {
+    "fault/member-change": "membership changes",
+    "event/transfer": "leadership transfer",
+    "event/lease-read": "lease reads",
+}
+
+
+def _expect_whole_nodes(registry: Registry) -> None:
+    for role, kinds in MESSAGES.items():
+        for kind in kinds:
+            registry.expect(f"role/{role}/{kind}", tiers=NODE)
+    for event in ("impaired", "leader-change", "restart"):
+        registry.expect(f"event/{event}", tiers=NODE)
+    for fault in FAULTS:
+        registry.expect(f"fault/{fault}", tiers=NODE)
+    for point in ALL:
+        registry.expect(f"failpoint/{point}", tiers=NODE)
+
+
 expect_core(REGISTRY)
+_expect_whole_nodes(REGISTRY)
+for name, feature in ABSENT.items():
+    REGISTRY.expect(name, absent=feature)

@@ -17,6 +17,7 @@ from jepsen_like.sim.faults import (
     DiskSlow,
     DiskStall,
     Drift,
+    Failpoint,
     Hang,
     Kill,
     OneWay,
@@ -32,6 +33,7 @@ from jepsen_like.sim.faults import (
 from jepsen_like.sim.plan import Plan, Tier, Workload
 from raftlog.core.ids import Micros
 from raftlog.core.settings import Settings
+from raftlog.failpoints import ALL
 from raftlog.testing.network import Weather
 
 SECOND: Micros = 1_000_000
@@ -106,19 +108,40 @@ def _workload(random: Random, settings: Settings) -> Workload:
     )
 
 
+MOMENTARY = frozenset({"campaign", "damage", "disk-fails", "wall-jump", "wipe"})
+"""Done in a moment, and often over in a moment."""
+DESTRUCTIVE = frozenset({"damage", "wipe"})
+SELDOM = 0.2
+"""The weight of faults that destroy a copy: after the first one or two of a run the atlas forbids them."""
+
 Draw = Callable[[Random, Micros, tuple[str, ...]], AnyFault]
 
 
 def _faults(random: Random, tier: Tier, names: tuple[str, ...], span: Micros) -> tuple[AnyFault, ...]:
-    kinds = sorted(DRAWS[tier])
-    chosen = random.sample(kinds, random.randint(1, min(6, len(kinds))))
-    gap = random.choice((0.3, 1.0, 2.0)) * SECOND
+    chosen = _kinds(random, tier)
+    weights = [SELDOM if kind in DESTRUCTIVE else 1.0 for kind in chosen]
+    gap = random.choice((0.3, 0.6, 1.2)) * SECOND
     faults: list[AnyFault] = []
+    if any(kind.startswith("failpoint") for kind in chosen):
+        faults += _birth(random, names)
     at = CALM + random.randrange(SECOND)
     while at < span:
-        faults.append(DRAWS[tier][random.choice(chosen)](random, at, names))
+        (kind,) = random.choices(chosen, weights)
+        faults.append(DRAWS[tier][kind](random, at, names))
         at += max(1, round(random.expovariate(1 / gap)))
     return tuple(faults)
+
+
+def _kinds(random: Random, tier: Tier) -> list[str]:
+    """The kinds of this run. One of them lasts, else most of the run would be quiet."""
+    kinds = sorted(DRAWS[tier])
+    chosen = random.sample(kinds, random.randint(1, min(6, len(kinds))))
+    if not any(kind not in MOMENTARY for kind in chosen):
+        chosen.append(random.choice([kind for kind in kinds if kind not in MOMENTARY]))
+    # Many failpoints lie on the ways into a process and out of it.
+    if any(kind.startswith("failpoint") for kind in chosen) and not {"kill", "stop"} & {*chosen}:
+        chosen.append(random.choice(("kill", "stop")))
+    return chosen
 
 
 def _some(random: Random, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -193,6 +216,30 @@ def _damage(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
     )
 
 
+def _failpoint(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
+    point = random.choice(POINTS)
+    action = random.choice(("crash", "crash", "error", "delay"))
+    longest = 800 if ALL[point].waits else 200
+    what = f"delay({random.randint(1, longest)}ms)" if action == "delay" else action
+    # Armed anew at each start, an error that always comes first would keep a node from ever starting.
+    always = () if action == "error" else ("1st:", "2nd:")
+    when = random.choice((*always, "5th:", "30th:", "10%:", "40%:"))
+    return Failpoint(at=at, node=_one(random, names), arm=f"{point}={when}{what}", down=_span(random))
+
+
+def _birth(random: Random, names: tuple[str, ...]) -> list[AnyFault]:
+    """Some nodes lose power while their disk is initialised: what is armed at 0 is there before the first start."""
+    points = [point for point in POINTS if point.startswith(("bootstrap.", "identity."))]
+    return [
+        Failpoint(at=0, node=name, arm=f"{random.choice(points)}=crash", down=_span(random))
+        for name in names
+        if random.random() < 0.4
+    ]
+
+
+PIVOTAL = ("applying.before_entry", "wal.roll.before_sync", "wal.seal.before_sync", "writer.before_retry")
+"""Where a strike leads on to other points: rebuilding a machine, zeroing a torn write, waiting for space."""
+POINTS = [*sorted(ALL), *PIVOTAL * 4]
 EVERYWHERE: dict[str, Draw] = {
     "campaign": lambda random, at, names: Campaign(at=at, node=random.choice(names)),
     "crash": lambda random, at, names: Crash(at=at, nodes=_some(random, names), down=_span(random)),
@@ -227,9 +274,14 @@ NODE_ONLY: dict[str, Draw] = {
         operation=random.choice(("read", "write", "sync", "allocate")),
         down=_span(random),
     ),
-    "disk-full": lambda random, at, names: DiskFull(at=at, node=_one(random, names), span=_span(random)),
+    "disk-full": lambda random, at, names: DiskFull(
+        at=at, node=_one(random, names), span=random.choice((_span(random), random.randrange(4, 12) * SECOND))
+    ),
+    "failpoint": _failpoint,
+    "failpoint-2": _failpoint,
+    "failpoint-3": _failpoint,
     "stop": lambda random, at, names: Stop(at=at, nodes=_some(random, names), down=_span(random)),
 }
 
 DRAWS: dict[Tier, dict[str, Draw]] = {"core": EVERYWHERE, "node": EVERYWHERE | NODE_ONLY}
-"""How each kind of fault is drawn; `Failpoint` joins with the names of the points there are."""
+"""How each kind of fault is drawn. A kind that is named twice is chosen twice as often."""

@@ -76,11 +76,13 @@ def test_a_gate_may_ask_for_more_than_once() -> None:
     assert not registry.missed("core", {"event/leader-change": 3})
 
 
-def test_a_gate_is_registered_once() -> None:
+def test_a_gate_is_registered_once_for_each_tier() -> None:
     registry = Registry()
-    registry.expect("fault/crash")
+    registry.expect("fault/crash", tiers=("node",), least=2)
+    registry.expect("fault/crash", tiers=("core",))
     with pytest.raises(ValueError, match="fault/crash"):
         registry.expect("fault/crash")
+    assert [gate.least for gate in (*registry.gates("core"), *registry.gates("node"))] == [1, 2]
 
 
 def test_a_failure_is_a_failure_even_in_an_invalid_campaign() -> None:
