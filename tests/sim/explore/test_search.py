@@ -37,7 +37,7 @@ def test_a_planted_bug_is_found(kill: Kill) -> None:
 
 @pytest.mark.parametrize("name", SCOPES)
 def test_the_code_as_it_is_breaks_no_law(name: str) -> None:
-    report = Search(SCOPES[name], recover_each=400).run(max_states=8_000)
+    report = Search(SCOPES[name], recover_each=300).run(max_states=8_000)
     again = f"python -m jepsen_like explore --scope {name} --max-states 8000"
     assert report.finding is None, f"{report.finding}: replay with {again}"
     assert report.states >= 8_000
