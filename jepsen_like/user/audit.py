@@ -1,0 +1,177 @@
+"""Runs the log of a finished run through the machine again and looks at every command from all sides."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from jepsen_like.sim.verdict import Violation
+from jepsen_like.user.place import told
+from jepsen_like.user.steps import Look, Step, noted, raised, stepping, written
+from jepsen_like.user.words import command_text, result_text
+from raftlog.core.entry import Entry, EntryKind, decode_commands
+from raftlog.machine.applier import Applier
+from raftlog.machine.contract import ApplyStopped, Context, StateMachine
+from raftlog.machine.result import Kind, Result
+from raftlog.testing.sealed import Unsealed, sealed
+
+Invariant = Callable[[Sequence[Any]], object]
+"""The user's own: given machines between two commands, it raises (or answers False) if something does not hold."""
+
+
+class Audit:
+    """One log, run in this process as a replica would, sealed off from real clocks and entropy.
+
+    - A declared error leaves the state as it was.
+    - No command raises what it does not declare, or reaches for the real world.
+    - After every command the user's invariant holds.
+    - A replica restored from a snapshot before any entry goes on like the one that lived through it.
+    - The answers are those that the nodes of the run gave (`live`: their running digests by index).
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], StateMachine],
+        *,
+        invariant: Invariant | None = None,
+        faults: bool = False,
+        live: Mapping[int, int] | None = None,
+    ) -> None:
+        self._make = make
+        self._invariant = invariant
+        self._faults = faults
+        self._live = live or {}
+        self._look = Look()
+        self._before: int | None = None
+        self.steps: list[Step] = []
+        """What every command did, to be compared with another process."""
+        self.found: Violation | None = None
+        """The first thing that does not hold."""
+
+    def run(self, log: Sequence[Entry]) -> Violation | None:
+        """Run a whole log, from its first entry; the first thing that does not hold, or None."""
+        with sealed():
+            lived = Applier(stepping(self._make, self._around))
+            self._before = self._look.state(lived.machine)
+            restored = self._restored(lived)
+            for entry in log:
+                if self._look.every == 1 or entry.index % self._look.every == 0:
+                    restored = self._restored(lived)
+                try:
+                    self._entry(lived, restored, entry)
+                except ApplyStopped as stop:
+                    self._blame("fault", f"{stop}: a node that meets it cannot go on")
+                if self.found is not None:
+                    break
+        return self.found
+
+    def _entry(self, lived: Applier, restored: Applier, entry: Entry) -> None:
+        answers = lived.apply(entry)
+        if self.found is not None:
+            return
+        again = restored.apply(entry)
+        if answers != again:
+            ordinal = next(
+                at for at, pair in enumerate(zip(answers, again, strict=True)) if pair[0] != pair[1]
+            )
+            body = decode_commands(entry.payload)[ordinal].body
+            one, other = (
+                result_text(lived.machine.inner, body, noted(each[ordinal]))  # type: ignore[attr-defined]
+                for each in (answers, again)
+            )
+            what = self._command(lived, entry, ordinal)
+            self._blame(
+                "restore",
+                f"{what} answers {one}, but {other} on a replica restored from a snapshot before it:"
+                " something is kept that the snapshot does not hold",
+            )
+        elif self._look.every == 1 and written(lived.machine) != written(restored.machine):
+            what = self._command(lived, entry, len(answers) - 1)
+            self._blame(
+                "restore",
+                f"after {what} a replica restored from a snapshot before it is in another state than one that lived on",
+            )
+        elif self._live.get(entry.index, lived.digest) != lived.digest:
+            what = self._command(lived, entry, len(answers) - 1)
+            self._blame(
+                "determinism",
+                f"the nodes of the run answered otherwise than the same log does now, up to {what}",
+            )
+
+    def _restored(self, lived: Applier) -> Applier:
+        applier = Applier(stepping(self._make, lambda machine, body, context, run: run()))
+        try:
+            applier.restore(lived.write(lived.capture()))
+        except Exception as error:  # noqa: BLE001 - whatever the user's restore raises is a finding
+            self._blame("restore", f"the state after entry {lived.applied.index} cannot be restored: {error}")
+        return applier
+
+    def _around(
+        self, machine: StateMachine, body: bytes, context: Context, run: Callable[[], Result]
+    ) -> Result:
+        if self.found is not None:
+            return run()
+        what = command_text(machine, body, context.index, context.ordinal)
+        failed: Exception | None = None
+        try:
+            result = run()
+        except Exception as error:  # noqa: BLE001 - noted, and raised again below
+            result, failed = raised(error), error
+            self._raised(what, error)
+        state = self._state(machine, what)
+        if result.kind in (Kind.ERROR, Kind.BAD_COMMAND) and None not in (state, self._before):
+            if state != self._before:
+                self._blame(
+                    "rollback",
+                    f"{what} changed the state and then raised {result_text(machine, body, noted(result))}:"
+                    " a declared error means that nothing happened, so raise it before changing anything",
+                )
+        self._before = state
+        self._check(machine, what)
+        self.steps.append(Step(context.index, context.ordinal, body, noted(result), state))
+        if failed is not None:
+            raise failed
+        return result
+
+    def _raised(self, what: str, error: Exception) -> None:
+        if isinstance(error, Unsealed):
+            self._blame("sealed", f"{what}: {error}")
+        elif not self._faults:
+            self._blame("fault", f"{what} raised {told(error)}")
+
+    def _state(self, machine: StateMachine, what: str) -> int | None:
+        if not self._look.due():
+            return None
+        try:
+            return self._look.state(machine)
+        except Exception as error:  # noqa: BLE001 - whatever the user's capture raises is a finding
+            self._blame("restore", f"after {what} the state cannot be saved: {error}")
+            return None
+
+    def _check(self, machine: StateMachine, what: str) -> None:
+        if self._invariant is not None and self.found is None:
+            if (problem := violated(self._invariant, [machine])) is not None:
+                self._blame("invariant", f"after {what}: {problem}")
+
+    def _command(self, lived: Applier, entry: Entry, ordinal: int) -> str:
+        if entry.kind is not EntryKind.COMMANDS:
+            return f"entry {entry.index}"
+        body = decode_commands(entry.payload)[ordinal].body
+        inner = lived.machine.inner  # type: ignore[attr-defined]
+        return command_text(inner, body, entry.index, ordinal)
+
+    def _blame(self, oracle: str, problem: str) -> None:
+        if self.found is None:
+            self.found = Violation(oracle, problem)
+
+
+def violated(invariant: Invariant, machines: Sequence[StateMachine]) -> str | None:
+    """What an invariant says of these machines; None if it holds.
+
+    Raises:
+        Unsealed: it reached for the real world.
+    """
+    try:
+        return "the invariant answered False" if invariant(machines) is False else None
+    except Unsealed:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever the user's invariant raises means that it does not hold
+        return told(error)
