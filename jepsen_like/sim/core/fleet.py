@@ -417,6 +417,10 @@ class Fleet:
             wire = wires.wire(sender.name, to.name)
             copies = wires.send(message, wire, self._arrive)
             trace.note("send", message, copies)
+            if len(copies) != 1:
+                self.counts[_fate(wire, copies)] += 1
+            elif wire.extra:
+                self.counts["effect/slowed"] += 1
             if trace.watch is not None:
                 for _due, flight in copies or [(0, 0)]:
                     trace.tell(sender.name, "send", message_text(message), peer=to.name, flight=flight)
@@ -587,6 +591,12 @@ class Fleet:
 def _running(host: Host) -> Process:
     assert host.process is not None, f"{host.name} is down"
     return host.process
+
+
+def _fate(wire: Wire, copies: Sequence[object]) -> str:
+    if copies:
+        return "effect/doubled"
+    return "effect/lost-at-a-cut" if wire.cuts else "effect/lost"
 
 
 def _nobody(ticket: Ticket, answer: Answer) -> None:

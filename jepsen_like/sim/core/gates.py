@@ -33,6 +33,19 @@ EVENTS = (
     "restart",
     "retry",
 )
+EFFECTS = (
+    "doubled",
+    "lost",
+    "lost-at-a-cut",
+    "lost-at-a-dead-end",
+    "lost-writes",
+    "slow-sync",
+    "slowed",
+    "stalled-sync",
+    "unread",
+    "waited",
+)
+"""What faults must have led to: a nemesis that only says it struck strikes nobody."""
 _EVERY = (
     "pre-vote",
     "pre-vote-answer",
@@ -63,5 +76,7 @@ def expect_core(registry: Registry) -> None:
             registry.expect(f"role/{role}/{kind}", tiers=CORE)
     for event in EVENTS:
         registry.expect(f"event/{event}", tiers=CORE)
+    for effect in EFFECTS:
+        registry.expect(f"effect/{effect}", tiers=CORE)
     for fault in FAULTS:
         registry.expect(f"fault/{fault}", tiers=CORE)
