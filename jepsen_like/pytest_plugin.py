@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jepsen_like.user.cluster import SimulatedCluster
 
 MARK = (
-    "simulate(seeds=20, machine=..., faults=(), nodes=3, span='30s', deadline=5.0, model=None, record=None, "
+    "simulate(seeds=20, machine=..., faults=(), nodes=3, span='30s', deadline=10.0, model=None, record=None, "
     "invariant=None, machine_faults=False, slow='20ms', another_process=True): run this async test on a simulated "
     "cluster, once per seed (jepsen_like)"
 )

@@ -105,9 +105,10 @@ class SimulatedCluster:
             TimeoutError: nobody does, for so many virtual seconds.
         """
         async with asyncio.timeout(timeout):
-            while (found := self._world.leader()) is None:
-                await asyncio.sleep(0.01)  # noqa: ASYNC110 - nobody announces leaders
-        return found.name
+            while True:
+                if (found := self._world.leader()) is not None:
+                    return found.name
+                await asyncio.sleep(0.01)
 
     def client(self) -> SimulatedClient:
         """A new client, on a host of its own: `c1`, `c2`, ... It connects when it first calls."""
