@@ -59,7 +59,7 @@ def draw(seed: int, tier: Tier, *, span: Micros = SPAN) -> Plan:
         settings=settings,
         weather=_weather(random, calm=random.random() < 0.4),
         sync=random.choice(((200, 300, 500), (200, 300, 500, 2_000, 20_000), (1_000, 5_000, 30_000, 80_000))),
-        segment=random.choice((32 << 10, 64 << 10, 256 << 10)),
+        segment=random.choice((32 << 10, 32 << 10, 64 << 10, 256 << 10)),
         early=random.choice((0, 400, 1_000)),
         started=random.choice((10 * SECOND, 2**31 * 1_000 - 10 * SECOND, 2**53 - 10 * SECOND)),
         workload=_workload(random, settings),
@@ -96,7 +96,7 @@ def _weather(random: Random, *, calm: bool) -> Weather:
 
 
 def _workload(random: Random, settings: Settings) -> Workload:
-    size = random.choice((0, 0, 100, 2_000))
+    size = random.choice((0, 0, 100, 2_000, 2_000))
     return Workload(
         clients=random.choice((2, 3, 5)),
         rate=random.choice((5.0, 10.0, 20.0)),
@@ -219,11 +219,14 @@ def _damage(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
 def _failpoint(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
     point = random.choice(POINTS)
     action = random.choice(("crash", "crash", "error", "delay"))
+    if point.startswith("wal.") and point.endswith(".before_sync"):
+        action = "crash"  # what is not synced may be torn then: nothing else there is as telling
     longest = 800 if ALL[point].waits else 200
     what = f"delay({random.randint(1, longest)}ms)" if action == "delay" else action
     # Armed anew at each start, an error that always comes first would keep a node from ever starting.
-    always = () if action == "error" else ("1st:", "2nd:")
-    when = random.choice((*always, "5th:", "30th:", "10%:", "40%:"))
+    first = "40%:" if action == "error" else "1st:"
+    later = ("2nd:",) if point.startswith(SCARCE) else ("5th:", "30th:", "10%:")
+    when = random.choice((first, *later))
     return Failpoint(at=at, node=_one(random, names), arm=f"{point}={when}{what}", down=_span(random))
 
 
@@ -237,13 +240,28 @@ def _birth(random: Random, names: tuple[str, ...]) -> list[AnyFault]:
     ]
 
 
+def _crash(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
+    return Crash(at=at, nodes=_some(random, names), down=_span(random))
+
+
+SCARCE = (
+    "identity.",
+    "leftovers.",
+    "bootstrap.",
+    "ahead.",
+    "recovery.",
+    "wal.seal.",
+    "wal.roll.",
+    "wal.shutdown.",
+)
+"""Reached a few times in a life at most, or once."""
 PIVOTAL = ("applying.before_entry", "wal.roll.before_sync", "wal.seal.before_sync", "writer.before_retry")
 """Where a strike leads on to other points: rebuilding a machine, zeroing a torn write, waiting for space."""
-POINTS = [*sorted(ALL), *PIVOTAL * 4]
+POINTS = [*sorted(ALL), *PIVOTAL * 4, *["wal.roll.before_sync"] * 6]
 EVERYWHERE: dict[str, Draw] = {
     "campaign": lambda random, at, names: Campaign(at=at, node=random.choice(names)),
-    "crash": lambda random, at, names: Crash(at=at, nodes=_some(random, names), down=_span(random)),
-    "crash-2": lambda random, at, names: Crash(at=at, nodes=_some(random, names), down=_span(random)),
+    "crash": _crash,
+    "crash-2": _crash,
     "disk-slow": lambda random, at, names: DiskSlow(
         at=at, node=_one(random, names), latency=random.randrange(5_000, 400_000), span=_span(random)
     ),
@@ -267,6 +285,9 @@ EVERYWHERE: dict[str, Draw] = {
 }
 
 NODE_ONLY: dict[str, Draw] = {
+    # Among so many kinds: without power loss, what was written and what is durable never part.
+    "crash-3": _crash,
+    "crash-4": _crash,
     "damage": _damage,
     "disk-fails": lambda random, at, names: DiskFails(
         at=at,
