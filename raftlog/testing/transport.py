@@ -53,6 +53,7 @@ class SimTransport:
         self._senders: dict[NodeId, dict[Lane, _Sender]] = {}
         self._arrivals: dict[tuple[NodeId, Lane], _Arrival] = {}
         self._closed = False
+        self._crashed = False
         self._context = copy_context()
         network.listen("peer", address, self)
 
@@ -80,6 +81,8 @@ class SimTransport:
 
     def connect(self, peers: Mapping[NodeId, str]) -> None:
         """See `Transport.connect`. The node itself may be among `peers`; it is left out."""
+        if self._crashed:
+            return  # what is left of a dead process reaches nobody
         assert self._inbox is not None, "bind an inbox before the first connect"
         assert self.identity.cluster != NO_CLUSTER, "join a cluster before the first connect"
         assert not self._closed, "the transport is closed"
@@ -114,7 +117,7 @@ class SimTransport:
 
     def crash(self) -> None:
         """See `Resident.crash`: what was sent is still on its way, nothing else comes from here."""
-        self._closed = True
+        self._closed = self._crashed = True
         for lanes in self._senders.values():
             for sender in lanes.values():
                 sender.die()

@@ -98,7 +98,7 @@ class ObservedNode(Node):
         if not self._buried:
             self._observer.chronicle.sending(_KINDS[type(frame)], frame)
             if not isinstance(frame, Forward | ForwardReply):
-                self._look(self._checker.sent, frame)
+                self._look(self._leaves, frame)
         return super().send(frame, to)
 
     def _pump(self) -> None:
@@ -113,6 +113,20 @@ class ObservedNode(Node):
             self._checker.settled(self._id)
         state = core._state
         self._checker.applied(self._id, state.applied, state.digest)
+
+    def _leaves(self, message: Message) -> None:
+        if isinstance(message, AppendRequest) and message.entries:
+            self._shows(message)
+        self._checker.sent(message)
+
+    def _shows(self, message: AppendRequest) -> None:
+        """Entries exist once they leave, which is before their maker hands them to its own disk."""
+        entries = message.entries
+        at = len(entries)
+        while at > 0 and entries[at - 1].term == message.term:
+            at -= 1
+        self._checker.observe(self._id)
+        self._checker.known(entries[at:], entries[at - 1].term if at else message.prev.term)
 
     def _handed_over(self, ready: Ready) -> Write:
         write = Write(ready.hard_state, ready.entries)

@@ -10,6 +10,7 @@ from jepsen_like.sim.faults import LEADER, Failpoint
 from jepsen_like.sim.happening import Watch
 from jepsen_like.sim.invariants import Checker
 from jepsen_like.sim.node.chronicle import Chronicle
+from jepsen_like.sim.node.hearing import Hearing
 from jepsen_like.sim.node.host import Host
 from jepsen_like.sim.node.images import image_of
 from jepsen_like.sim.plan import Plan
@@ -40,6 +41,7 @@ class World:
         self.cluster = CLUSTER
         self.chronicle = Chronicle(loop, watch)
         self.checker = Checker()
+        self._hearing = Hearing(self.chronicle.count)
         self.network = SimNetwork(self.draw("network"), loop, plan.weather)
         self.network.observer = self
         self.watches_failpoints = any(isinstance(fault, Failpoint) for fault in plan.faults)
@@ -169,6 +171,10 @@ class World:
         """See `Observer.arrived`."""
         self.chronicle.arrived(flight, origin, target, lane, frame)
         if lane == "client":
+            if frame and target in self._nodes:
+                self._hearing.asked(target, frame)
+            elif frame:
+                self._hearing.answered(frame)
             return
         self.chronicle.frames += 1
         node = self._nodes.get(target)
