@@ -11,6 +11,7 @@ from jepsen_like.check import (
     History,
     KeyValue,
     Malformed,
+    Queue,
     Register,
     Verdict,
     check_linearizable,
@@ -183,3 +184,38 @@ def test_thousands_of_operations_take_few_steps() -> None:
     broken = check_linearizable(events, KeyValue(""))
     assert broken.first_bad_event == last
     assert broken.steps < 40 * found.operations
+
+
+def test_fewer_unanswered_operations_spent_is_better() -> None:
+    """An order that spent the comparison to 3 for nothing comes to the same state first; it must not hide the other."""
+    lines = [
+        (0, "ask", "cas", [0, 3]),
+        (1, "ask", "cas", [0, 1]),
+        (2, "ask", "read", None),
+        (3, "ask", "cas", [0, 0]),
+        (4, "ask", "write", 0),
+        (2, "ok", "read", 1),
+        (3, "ok", "cas", False),
+        *done(5, "cas", [1, 2], False),
+    ]
+    assert check_linearizable(history(*lines), CasRegister(0)).verdict is Verdict.VALID
+
+
+def test_an_empty_queue_may_be_seen_after_what_was_taken_meanwhile() -> None:
+    lines = [
+        *done(0, "enqueue", 1, None),
+        (1, "ask", "dequeue", None),
+        *done(0, "enqueue", 2, None),
+        *done(2, "dequeue", None, 1),
+        *done(2, "dequeue", None, 2),
+        (1, "ok", "dequeue", None),
+    ]
+    assert check_linearizable(history(*lines), Queue()).verdict is Verdict.VALID
+
+
+def test_an_unanswered_dequeue_may_have_taken_what_nobody_saw() -> None:
+    put = [*done(0, "enqueue", 1, None), *done(0, "enqueue", 2, None)]
+    taken = done(2, "dequeue", None, 2)
+    unanswered = (1, "ask", "dequeue", None)
+    assert check_linearizable(history(*put, unanswered, *taken), Queue()).verdict is Verdict.VALID
+    assert check_linearizable(history(*put, *taken), Queue()).first_bad_event == 5

@@ -72,6 +72,8 @@ def _kinds(*lines: tuple[Any, ...], consistency: str = "strict-serializable") ->
         ("G0-process", [*_txn(0, "ax1"), *_txn(0, "ax2"), *_txn(1, "rx21")]),
         ("G1c-process", [*_together("rx1", ""), *_txn(0, "ax1")]),
         ("G-single-realtime", [*_txn(0, "ax1"), *_txn(1, "rx")]),
+        ("G-single-realtime", [*_txn(0, "ax1"), *_failed(1, "ax2"), *_txn(2, "rx")]),
+        ("G-single-realtime", [*_together("ax1", "ay1"), *_txn(2, "rx ry1")]),
         ("G0-realtime", [*_txn(0, "ax1"), *_txn(1, "ax2"), *_txn(2, "rx21")]),
         ("G1c-realtime", [*_txn(0, "rx1"), *_txn(1, "ax1")]),
         (
