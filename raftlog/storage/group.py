@@ -198,6 +198,14 @@ class GroupLog:
         """Whether the log holds that entry, or begins at or after it."""
         return position.index <= self.base.last.index or self.term_of(position.index) == position.term
 
+    def within(self, last: Index, size: int) -> int:
+        """How many entries up to `last` have records of `size` bytes together, or less."""
+        at = count = last - self._first
+        while at >= 0 and size >= self._lengths[at]:
+            size -= self._lengths[at]
+            at -= 1
+        return count - at
+
     @property
     def count(self) -> int:
         """How many entries are at hand."""

@@ -216,6 +216,10 @@ class Wal:
         """How many entries of a group the log holds."""
         return self._groups[group].count
 
+    def within(self, group: GroupId, last: Index, size: int) -> int:
+        """How many entries up to `last` fit into `size` bytes on disk."""
+        return self._groups[group].within(last, size)
+
     @property
     def size(self) -> int:
         """Bytes of all segments up to the end of the log."""

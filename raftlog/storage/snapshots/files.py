@@ -123,6 +123,14 @@ class Snapshots:
             raise SnapshotDamaged(damage)
         return content
 
+    async def piece(self, manifest: Manifest, number: int, offset: int, length: int) -> bytes:
+        """Bytes of a part as they lie on disk: whoever puts the part together checks it.
+
+        Raises:
+            DiskError: the device refused, or the snapshot was dropped.
+        """
+        return await self._disk.read(manifest.part_name(number), offset, length)
+
     async def stream(self, manifest: Manifest) -> AsyncIterator[bytes]:
         """The whole stream, part by part, each checked before it is given. Raises as `part` does."""
         for number in range(1, len(manifest.parts) + 1):
