@@ -7,7 +7,7 @@ from typing import Final
 from raftlog.core.durable import HardState, Recovered, SnapshotMeta
 from raftlog.core.entry import Entry, EntryKind
 from raftlog.core.ids import EntryId, GroupId, Index, Micros, NodeId, RequestId
-from raftlog.core.membership import Membership
+from raftlog.core.membership import Membership, MembershipAt
 from raftlog.core.message import (
     AppendRequest,
     Heartbeat,
@@ -257,6 +257,15 @@ class Raft:
     def applied_index(self) -> Index:
         """The highest index reported by `applied`."""
         return self._state.applied
+
+    @property
+    def snapshot_index(self) -> Index:
+        """The newest snapshot the core was told of."""
+        return self._state.snapshot.index
+
+    def membership_at(self, index: Index) -> MembershipAt:
+        """The membership that was in force at an index of the retained log."""
+        return self._state.membership_at(index)
 
     @property
     def membership(self) -> Membership:

@@ -228,8 +228,11 @@ class State:
         assert index <= self.snapshot.index, (
             f"cannot begin after {index}: the snapshot stands for {self.snapshot}"
         )
-        membership = next(at for at in reversed(self.memberships) if at.index <= index)
-        self._begin_after(SnapshotMeta(EntryId(term, index), membership, log_time))
+        self._begin_after(SnapshotMeta(EntryId(term, index), self.membership_at(index), log_time))
+
+    def membership_at(self, index: Index) -> MembershipAt:
+        """The newest membership set at or before `index`, which lies in the log or is its base."""
+        return next(at for at in reversed(self.memberships) if at.index <= index)
 
     def install(self, meta: SnapshotMeta, digest: int) -> None:
         """Take the state that a durable, fetched snapshot stands for; it is decided, and newer than what is here."""

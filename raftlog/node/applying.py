@@ -6,7 +6,7 @@ from raftlog.clock import Clock
 from raftlog.core.entry import Command, Entry
 from raftlog.core.ids import GroupId, Index, Micros
 from raftlog.failpoints import INERT, FailpointError, Failpoints
-from raftlog.machine.applier import Applier, Faulted, SlowCommand
+from raftlog.machine.applier import Applier, Faulted, Rebuilt, SlowCommand
 from raftlog.machine.contract import ApplyStopped, StateMachine
 from raftlog.machine.result import Result
 from raftlog.transport.events import OnEvent
@@ -47,6 +47,10 @@ class Applying:
         """What comes next and cannot be read: nothing more is applied in this process."""
         self._furthest: Index = 0
         """How far any state of this process has come."""
+        self._awaited: Index | None = None
+        """The snapshot whose state is being restored: nothing is applied before it is here."""
+        self.refused = ""
+        """Why the snapshot that is here cannot be restored by this node."""
         self.applier = Applier(
             make, group=group, clock=clock.monotonic, on_slow=self._slow, on_fault=self._faulted
         )
@@ -60,7 +64,8 @@ class Applying:
     @property
     def hungry(self) -> bool:
         """Whether it wants entries that it does not have."""
-        return not self.stopped and not self._ahead and self._begun is None and self.next <= self.wanted
+        idle = not self.stopped and self._awaited is None and not self._ahead and self._begun is None
+        return idle and self.next <= self.wanted
 
     @property
     def busy(self) -> bool:
@@ -70,19 +75,47 @@ class Applying:
     @property
     def stopped(self) -> bool:
         """Whether this node cannot apply at the moment."""
-        return self.lost is not None or self._retry_at is not None
+        return self.lost is not None or self._retry_at is not None or bool(self.refused)
 
     @property
     def trouble(self) -> str | None:
         """Why nothing is applied at the moment, in one sentence; None while all is well."""
         if self.lost is not None:
             return f"applying has stopped: entry {self.lost} cannot be read"
+        if self.refused:
+            return f"the state cannot be restored: {self.refused}"
         return str(self._stop) if self._stop is not None else None
 
     @property
     def presentable(self) -> bool:
         """Whether queries may be asked of the state: it goes on from everything it has shown before."""
-        return not self.stopped and self.applier.applied.index >= self._furthest
+        here = not self.stopped and self._awaited is None
+        return here and self.applier.applied.index >= self._furthest
+
+    @property
+    def whole(self) -> bool:
+        """Whether the state stands between two entries and may be captured."""
+        return self.presentable and self._begun is None
+
+    def await_state(self, index: Index) -> None:
+        """The state after `index` comes from a snapshot: drop what is at hand and wait for it."""
+        self._ahead.clear()
+        self._begun = None
+        self._awaited = index
+        self._furthest = max(self._furthest, index)
+        self.wanted = max(self.wanted, index)
+
+    def restored(self, index: Index, rebuilt: Rebuilt) -> bool:
+        """That state is here; False when another one is waited for by now."""
+        if index != self._awaited:
+            return False
+        self._awaited = None
+        self.applier.install(rebuilt)
+        return True
+
+    def not_restored(self, reason: str) -> None:
+        """It cannot be had: nothing more is applied in this process."""
+        self.refused = reason
 
     def give_up(self, index: Index) -> None:
         """The entry at `index` comes next and cannot be read."""
@@ -125,7 +158,7 @@ class Applying:
             raise ApplyStopped(entry.index, 0, "none", cause)
 
     def retry(self, now: Micros) -> bool:
-        """Build the state anew if it is time; True when applying begins again from the start of the log."""
+        """Build the state anew if it is time; True when applying begins again from the first state."""
         if self._retry_at is None or now < self._retry_at:
             return False
         if self._failpoints.armed:

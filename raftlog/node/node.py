@@ -20,10 +20,15 @@ from raftlog.machine.contract import StateMachine
 from raftlog.machine.result import Kind, Result, refusal
 from raftlog.node.calls import Done
 from raftlog.node.limits import Limits
+from raftlog.node.offload import Offload, Threads
 from raftlog.node.reads import ReadDone
 from raftlog.node.replica import Replica
+from raftlog.node.retention import Retention
 from raftlog.node.writer import Writer
-from raftlog.storage import Identity, Wal
+from raftlog.storage import DiskError, Identity, Wal
+from raftlog.storage.snapshots import SnapshotId
+from raftlog.storage.snapshots.manifest import encode as encode_manifest
+from raftlog.transport.bulk import Bulk, ManifestWanted, NoBulk, PieceWanted, Wanted
 from raftlog.transport.client_frames import Level
 from raftlog.transport.codec import (
     decode_frame,
@@ -57,15 +62,20 @@ class Node:
         boot: Boot,
         wal: Wal,
         transport: Transport,
+        bulk: Bulk | None = None,
         clock: Clock,
         machines: Mapping[GroupId, Callable[[], StateMachine]],
         settings: Settings | None = None,
         limits: Limits | None = None,
+        retention: Retention | None = None,
+        offload: Offload | None = None,
         on_event: OnEvent = lambda text, fields: None,
         on_health: Callable[[bool], None] = lambda serving: None,
         failpoints: Failpoints = INERT,
     ) -> None:
         """`machines` gives, per group in the log, what makes a fresh machine: most often the class itself.
+
+        Without `bulk` snapshots neither go to peers nor come from them.
 
         Raises:
             ValueError: the log has a group without a machine.
@@ -80,6 +90,8 @@ class Node:
         self.wal = wal
         self.limits = limits or Limits()
         self.settings = settings or Settings()
+        self.bulk = bulk or NoBulk()
+        self.offload = offload or Threads()
         self.writer = Writer(
             wal,
             max_bytes=self.limits.write,
@@ -101,6 +113,7 @@ class Node:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: Micros = 0
         self._tasks = asyncio.TaskGroup()
+        self._aside: set[asyncio.Task[None]] = set()
         self._replicas = {
             group: Replica(
                 self,
@@ -110,6 +123,7 @@ class Node:
                 machine=machines[group],
                 settings=self.settings,
                 limits=self.limits,
+                retention=retention or Retention(),
                 random=Random(clock.entropy()),
                 on_event=on_event,
             )
@@ -121,6 +135,9 @@ class Node:
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
         self._transport.bind(self)
+        self.bulk.serve(self)
+        for replica in self._replicas.values():
+            replica.restore_newest()
         self._writing = self._tasks.create_task(self.writer.run(), name="writer")
         self._pumping = self._tasks.create_task(self._run(), name="pump")
         self.kick()
@@ -131,7 +148,10 @@ class Node:
     ) -> None:
         self._draining = True
         try:
+            await self.bulk.close()
             await self._transport.close()
+            for task in self._aside:
+                task.cancel()
             self._pumping.cancel()
             for replica in self._replicas.values():
                 replica.close()
@@ -142,6 +162,7 @@ class Node:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
+            self.offload.close()
             await self.wal.close()
 
     async def drain(self, grace: float) -> None:
@@ -263,6 +284,22 @@ class Node:
             case _:
                 replica.receive(frame)
 
+    async def give(self, wanted: Wanted) -> bytes | None:
+        """See `raftlog.transport.bulk.Source`."""
+        snapshots = self.wal.snapshots
+        match wanted:
+            case ManifestWanted(group=group):
+                newest = snapshots.newest(group)
+                return None if newest is None else encode_manifest(newest)
+            case PieceWanted():
+                manifest = snapshots.find(SnapshotId(wanted.snapshot))
+                if manifest is None or wanted.part > len(manifest.parts):
+                    return None
+                try:
+                    return await snapshots.piece(manifest, wanted.part, wanted.offset, wanted.length)
+                except DiskError:
+                    return None  # dropped meanwhile, or unreadable: another node may have it
+
     # -- what replicas ask
 
     def kick(self) -> None:
@@ -285,6 +322,12 @@ class Node:
     def start(self, work: Coroutine[object, object, None]) -> None:
         """Run a coroutine as a task of this node: when it fails, the node does."""
         self._tasks.create_task(work)
+
+    def start_aside(self, work: Coroutine[object, object, None]) -> None:
+        """The same for what may take long: leaving the node cancels it."""
+        task = self._tasks.create_task(work)
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
 
     # -- the pump
 
@@ -313,7 +356,9 @@ class Node:
         members = self._replicas[META_GROUP].membership
         if members is not self._members:
             self._members = members
-            self._transport.connect({m.id: m.peer_address for m in members.members if m.id != self._id})
+            addresses = {m.id: m.peer_address for m in members.members if m.id != self._id}
+            self._transport.connect(addresses)
+            self.bulk.connect(addresses)
 
     def _arm(self, now: Micros) -> None:
         """Set the timer for the earliest deadline; one that moved further away is left to fire for nothing."""

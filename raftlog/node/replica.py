@@ -6,7 +6,7 @@ from random import Random
 from typing import Protocol
 
 from raftlog.clock import Clock
-from raftlog.core.durable import Recovered
+from raftlog.core.durable import Recovered, SnapshotMeta
 from raftlog.core.entry import Command, Entry, encode_commands
 from raftlog.core.ids import Boot, GroupId, Index, Micros, NodeId
 from raftlog.core.membership import Membership
@@ -33,13 +33,19 @@ from raftlog.core.status import Status
 from raftlog.failpoints import Failpoints
 from raftlog.machine.contract import StateMachine
 from raftlog.machine.result import Kind, Result, refusal
+from raftlog.machine.snapshot import SnapshotRefused
 from raftlog.node.applying import SLICE, Applying
 from raftlog.node.calls import Batch, Done, InLog, Proposals, Queue, batches
+from raftlog.node.fetching import Fetching
 from raftlog.node.forwards import Arrivals, Forwards, reply_to
 from raftlog.node.limits import Limits
+from raftlog.node.offload import Offload
 from raftlog.node.reads import ReadDone, Reads
+from raftlog.node.retention import Retention
+from raftlog.node.snapshotting import Snapshotting
 from raftlog.node.writer import Writer
 from raftlog.storage import Compacted, DiskError, LogDamaged, Wal
+from raftlog.transport.bulk import Bulk
 from raftlog.transport.events import OnEvent
 from raftlog.transport.frames import Forward, ForwardReply
 
@@ -60,6 +66,8 @@ class Surroundings(Protocol):
     wal: Wal
     writer: Writer
     boot: Boot
+    bulk: Bulk
+    offload: Offload
     failpoints: Failpoints
 
     def kick(self) -> None:
@@ -71,7 +79,11 @@ class Surroundings(Protocol):
         ...
 
     def start(self, work: Coroutine[object, object, None]) -> None:
-        """Run a coroutine as a task of the node."""
+        """Run a coroutine as a task of the node; leaving the node waits for it."""
+        ...
+
+    def start_aside(self, work: Coroutine[object, object, None]) -> None:
+        """The same for work that may take long: leaving the node cancels it."""
         ...
 
 
@@ -91,6 +103,7 @@ class Replica:
         machine: Callable[[], StateMachine],
         settings: Settings,
         limits: Limits,
+        retention: Retention,
         random: Random,
         on_event: OnEvent,
     ) -> None:
@@ -106,6 +119,8 @@ class Replica:
             node=node, group=group, recovered=recovered, settings=settings, random=random, now=now
         )
         self.applying = Applying(machine, group, around.clock, on_event, around.failpoints)
+        self.snapshotting = Snapshotting(around, group, self.raft, retention, on_event)
+        self._fetching = Fetching(around, node, group, self.raft, on_event)
         self._inbox: deque[Message] = deque()
         self._queue = Queue(limits.queue)
         self._proposals = Proposals()
@@ -114,7 +129,7 @@ class Replica:
         self._reads = Reads(around.boot, limits.reads)
         self._loaded: deque[tuple[Load, tuple[Entry, ...] | Missing]] = deque()
         self._feeding = False
-        self._replay_to: Index = max(recovered.hard_state.commit, recovered.base.last.index)
+        self._replay_to: Index = max(recovered.hard_state.commit, self.raft.snapshot_index)
         self._led = False
         self._gathers_until: Micros = 0
         self._gathering: Micros | None = None
@@ -183,6 +198,8 @@ class Replica:
     def pump(self, now: Micros) -> None:
         """Take every input that has come, then perform what the core asks until it asks for nothing more."""
         raft = self.raft
+        self.snapshotting.report(now)
+        self._fetching.report(now)
         if self._failpoints.armed and self._inbox and self._failpoints.fails("replica.before_step"):
             self._inbox.clear()
         while self._inbox:
@@ -202,6 +219,7 @@ class Replica:
         if self._apply(now):
             self._propose(now)
             self._perform_ready(now)
+        self._take_snapshot(now)
         self._forwards.give_up(now, raft.leader)
 
     def written(self, ready: Ready) -> None:
@@ -354,6 +372,8 @@ class Replica:
             self._around.writer.submit(self, ready)
         for load in ready.loads:
             self._around.start(self._load(load))
+        if ready.install is not None:
+            self.restore(ready.install)
         if ready.apply is not None:
             self.applying.wanted = ready.apply.last
         for read in ready.reads:
@@ -362,6 +382,8 @@ class Replica:
                     self._release(read)
                 case ReadRefused():
                     self._reads.refused(read.id, self._not_leader(known=read.leader is not None))
+        if ready.fetch is not None:
+            self._fetching.begin(ready.fetch)
         for event in ready.events:
             self._show(event)
         self._lead_changed()
@@ -469,6 +491,7 @@ class Replica:
     def _finish(self, entry: Entry, results: Sequence[Result], now: Micros) -> None:
         if self._failpoints.armed:
             self._failpoints.hit_now("applying.before_report")
+        self.snapshotting.applied(entry.size)
         if entry.index > self.raft.applied_index:
             self.raft.applied(entry.index, self.applying.applier.digest, now)
         waiting = self._proposals.take(entry.index)
@@ -487,7 +510,43 @@ class Replica:
 
     def _retry_applying(self, now: Micros) -> None:
         if self.applying.retry(now):
+            self.restore_newest()
             self.raft.allow_leading(True, "", now)
+
+    # -- snapshots
+
+    def restore_newest(self) -> None:
+        """Begin with the state of the newest snapshot, where there is one; else with the machine's first."""
+        newest = self._around.wal.snapshots.newest(self.group)
+        if newest is not None:
+            self.restore(newest.meta)
+
+    def restore(self, meta: SnapshotMeta) -> None:
+        """Have the state be that of the snapshot at `meta`, which is here and durable."""
+        self.applying.await_state(meta.last.index)
+        self._around.start_aside(self._restore(meta))
+
+    async def _restore(self, meta: SnapshotMeta) -> None:
+        wal, index = self._around.wal, meta.last.index
+        manifest = next(each for each in wal.snapshots.all(self.group) if each.meta.last == meta.last)
+        try:
+            rebuilt = await self._around.offload.feed(
+                wal.snapshots.stream(manifest), self.applying.applier.rebuild
+            )
+        except (LogDamaged, DiskError, SnapshotRefused) as problem:
+            self._on_event(f"cannot restore the snapshot at {meta.last}: {problem}", {"group": self.group})
+            self.applying.not_restored(str(problem))
+            self._around.kick()
+            return
+        if self.applying.restored(index, rebuilt) and index == self.raft.applied_index:
+            self.raft.applied(index, rebuilt.digest, self._around.clock.monotonic())
+        self._around.kick()
+
+    def _take_snapshot(self, now: Micros) -> None:
+        if self.snapshotting.due(now) and self.applying.whole:
+            work = self.snapshotting.capture(self.applying.applier, now)
+            if work is not None:
+                self._around.start_aside(self.snapshotting.write(work))
 
     # -- loading for followers
 

@@ -108,7 +108,7 @@ class Writer:
     async def _write(self) -> bool:
         batch = self._take()
         writes = [
-            GroupWrite(replica.group, ready.hard_state, ready.entries)
+            GroupWrite(replica.group, ready.hard_state, ready.entries, ready.base)
             for replica, ready in batch
             if ready.writes
         ]
@@ -122,6 +122,8 @@ class Writer:
         self._in_flight = 0
         self._done.extend(batch)
         self._on_done()
+        if any(ready.base is not None for _, ready in batch):
+            await self._wal.purge()
         return True
 
     async def _append(self, writes: Sequence[GroupWrite]) -> bool:

@@ -24,6 +24,7 @@ from raftlog.server.rpc import ADMIN, LOG, AdminRpc, LogRpc
 from raftlog.service import AdminService, AlreadyInitialised, GroupStatus, NodeStatus, PeerProgress, Service
 from raftlog.storage import Disk, DiskError, Identity, StorageRefused, Wal, keep_machine, load_or_create
 from raftlog.transport.events import OnEvent, ignore
+from raftlog.transport.grpc_bulk import GrpcBulk
 from raftlog.transport.grpc_options import server_options
 from raftlog.transport.grpc_peer import GrpcTransport
 from raftlog.transport.handshake import NO_CLUSTER, PROTOCOL_VERSION
@@ -153,12 +154,21 @@ class Server:
         self._transport = GrpcTransport(
             identity, tls=self.options.tls, limits=self._limits, on_event=self._on_event
         )
+        self._bulk = GrpcBulk(
+            self._transport.door, tls=self.options.tls, limits=self._limits, fail=self._transport.fail
+        )
         self._log = LogRpc(self._why_waiting(), self._fail)
         admin = AdminRpc(AdminService(self), self._fail)
         server = grpc.aio.server(options=server_options(self._limits))
         stack.push_async_callback(server.stop, _STOP_SECONDS)
         server.add_generic_rpc_handlers(
-            (self._transport.handlers(), self._log.handlers(), admin.handlers(), self._health.handlers())
+            (
+                self._transport.handlers(),
+                self._bulk.handlers(),
+                self._log.handlers(),
+                admin.handlers(),
+                self._health.handlers(),
+            )
         )
         reflection.enable_server_reflection((LOG, ADMIN, PEER, HEALTH, reflection.SERVICE_NAME), server)
         self._address = self._bind(server)
@@ -206,6 +216,7 @@ class Server:
             boot=self._boot,
             wal=wal,
             transport=self._transport,
+            bulk=self._bulk,
             clock=self._clock,
             machines=dict.fromkeys(wal.groups(), self.options.machine),
             settings=self.options.settings,

@@ -76,6 +76,23 @@ class Bulk(Protocol):
         ...
 
 
+class NoBulk:
+    """A `Bulk` of a node that gives and gets nothing."""
+
+    def serve(self, source: Source) -> None:
+        """See `Bulk.serve`."""
+
+    def connect(self, peers: Mapping[NodeId, str]) -> None:
+        """See `Bulk.connect`."""
+
+    async def fetch(self, peer: NodeId, wanted: Wanted) -> bytes:
+        """See `Bulk.fetch`."""
+        raise Unreachable("this node was started without a way to get snapshots from its peers")
+
+    async def close(self) -> None:
+        """See `Bulk.close`."""
+
+
 class Throttle:
     """Spreads what a node gives away over time, so that a transfer leaves room for the log.
 

@@ -1,0 +1,139 @@
+"""Gets the snapshot a group needs from a peer, piece by piece, whatever happens to the connection."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Protocol
+
+from raftlog.core.ids import GroupId, Micros, NodeId
+from raftlog.core.raft import Raft
+from raftlog.core.ready import Fetch
+from raftlog.storage import DiskError, LogDamaged, StorageRefused, Wal
+from raftlog.storage.snapshots import Manifest, Receiver
+from raftlog.storage.snapshots.manifest import decode
+from raftlog.transport.bulk import MAX_PIECE, Bulk, ManifestWanted, NotThere, PieceWanted, Unreachable
+from raftlog.transport.events import OnEvent
+
+_TRIES = 20
+"""Questions in a row that may stay without an answer before a transfer is given up."""
+_PAUSE = 0.5
+"""Seconds between two of them."""
+
+
+class Surroundings(Protocol):
+    """What it uses of its node."""
+
+    wal: Wal
+    bulk: Bulk
+
+    def kick(self) -> None:
+        """Have the replica pumped soon."""
+        ...
+
+    def start_aside(self, work: Coroutine[object, object, None]) -> None:
+        """Run a coroutine as a task of the node, which is cancelled when that is left."""
+        ...
+
+
+class Fetching:
+    """One transfer at a time. Followers are asked before the leader, which has enough to do."""
+
+    def __init__(
+        self, around: Surroundings, node: NodeId, group: GroupId, raft: Raft, on_event: OnEvent
+    ) -> None:
+        self._around = around
+        self._node = node
+        self._group = group
+        self._raft = raft
+        self._on_event = on_event
+        self._ended = False
+        self._fetched: Manifest | None = None
+
+    def begin(self, fetch: Fetch) -> None:
+        """Do what the core asked for."""
+        self._around.start_aside(self._fetch(fetch))
+
+    def report(self, now: Micros) -> None:
+        """Tell the core how a transfer ended."""
+        if not self._ended:
+            return
+        fetched, self._fetched, self._ended = self._fetched, None, False
+        if fetched is None:
+            self._raft.fetch_failed(now)
+        else:
+            self._raft.snapshot_fetched(fetched.meta, fetched.digest, now)
+
+    async def _fetch(self, fetch: Fetch) -> None:
+        try:
+            for peer in self._order(fetch.peer):
+                if (manifest := await self._from(peer, fetch)) is not None:
+                    self._fetched = manifest
+                    return
+        except DiskError as problem:
+            self._on_event(f"a snapshot could not be received: {problem}", {"group": self._group})
+        finally:
+            self._ended = True
+            self._around.kick()
+
+    def _order(self, leader: NodeId) -> Sequence[NodeId]:
+        others = [peer for peer in self._raft.membership.ids if peer not in (self._node, leader)]
+        return [*others, leader]
+
+    async def _from(self, peer: NodeId, fetch: Fetch) -> Manifest | None:
+        """The snapshot, durable here; None when this peer cannot help."""
+        try:
+            manifest = await self._manifest(peer)
+        except (NotThere, Unreachable, LogDamaged, StorageRefused) as problem:
+            if peer == fetch.peer:
+                self._on_event(f"no snapshot from node {peer:016x}: {problem}", {"group": self._group})
+            return None
+        if manifest.group != self._group or manifest.meta.last.index < fetch.last.index:
+            return None
+        if self._around.wal.snapshots.find(manifest.id) is not None:
+            return manifest
+        receiver = self._around.wal.snapshots.receive(manifest)
+        whole = False
+        try:
+            whole = await self._receive(peer, receiver)
+            return await receiver.commit() if whole else None
+        finally:
+            if not whole:
+                await receiver.abandon()
+
+    async def _manifest(self, peer: NodeId) -> Manifest:
+        content = await self._around.bulk.fetch(peer, ManifestWanted(self._group))
+        return decode(content, f"the manifest of node {peer:016x}")
+
+    async def _receive(self, peer: NodeId, receiver: Receiver) -> bool:
+        for number in receiver.missing:
+            content = await self._part(peer, receiver.manifest, number)
+            if content is None:
+                return False
+            try:
+                await receiver.put(number, content)
+            except LogDamaged as damage:
+                self._on_event(f"node {peer:016x} sent a part that is damaged: {damage.damage}", {})
+                return False
+        return True
+
+    async def _part(self, peer: NodeId, manifest: Manifest, number: int) -> bytes | None:
+        length = manifest.parts[number - 1].length
+        pieces: list[bytes] = []
+        for offset in range(0, length, MAX_PIECE):
+            wanted = PieceWanted(manifest.id.value, number, offset, min(MAX_PIECE, length - offset))
+            piece = await self._piece(peer, wanted)
+            if piece is None:
+                return None
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    async def _piece(self, peer: NodeId, wanted: PieceWanted) -> bytes | None:
+        for left in reversed(range(_TRIES)):
+            try:
+                return await self._around.bulk.fetch(peer, wanted)
+            except NotThere:
+                return None
+            except Unreachable as problem:
+                if not left:
+                    self._on_event(f"gave up a transfer: {problem}", {"group": self._group})
+            await asyncio.sleep(_PAUSE)
+        return None
