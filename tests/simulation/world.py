@@ -10,13 +10,16 @@ from raftlog.core.settings import Settings
 from raftlog.failpoints import INERT, FailpointCrash, Failpoints, OnHit
 from raftlog.machine.contract import StateMachine
 from raftlog.node import Node
+from raftlog.node.retention import Retention
 from raftlog.service import Service
 from raftlog.storage import DiskError, Identity, Wal
+from raftlog.testing.bulk import SimBulk
 from raftlog.testing.clock import SimClock
 from raftlog.testing.disk import SimDisk
 from raftlog.testing.link import SimLinkServer
 from raftlog.testing.loop import SimLoop
 from raftlog.testing.network import SimNetwork, Weather
+from raftlog.testing.offload import Inline
 from raftlog.testing.transport import SimTransport
 from raftlog.transport.handshake import Identity as WireIdentity
 
@@ -104,6 +107,9 @@ class Host:
             boot=boot,
             wal=wal,
             transport=transport,
+            bulk=SimBulk(world.network, transport.door, transport.address),
+            offload=Inline(),
+            retention=world.retention,
             clock=world.clock,
             machines={META_GROUP: world.machine},
             settings=world.settings,
@@ -180,6 +186,7 @@ class World:
         weather: Weather,
         nodes: int = 3,
         settings: Settings | None = None,
+        retention: Retention | None = None,
         lying: bool = False,
     ) -> None:
         """`lying`: syncs return and do nothing."""
@@ -191,6 +198,7 @@ class World:
         self.clock = SimClock(loop, Random(self.random.getrandbits(64)))
         self.network = SimNetwork(Random(self.random.getrandbits(64)), loop, weather)
         self.settings = settings or Settings()
+        self.retention = retention or Retention()
         self.machine = machine
         self.lying = lying
         self.log: list[str] = []
