@@ -62,11 +62,11 @@ _EVERY = (
 MESSAGES = {
     "follower": _EVERY,
     "pre-candidate": _EVERY,
-    "candidate": tuple(kind for kind in _EVERY if kind != "rejected"),
+    "candidate": tuple(kind for kind in _EVERY if kind not in ("accepted", "rejected")),
     "leader": _EVERY,
 }
-"""Which kinds of message a node in a role must have been given. A candidate that is told that its entries of an earlier
-leadership do not fit is too rare to insist on: once in thousands of runs."""
+"""Which kinds of message a node in a role must have been given. A candidate that hears what became of entries from
+an earlier leadership is too rare to insist on: once in hundreds of runs, or in thousands."""
 
 
 def expect_core(registry: Registry) -> None:
