@@ -254,6 +254,11 @@ class Raft:
         return isinstance(self._role, Leader)
 
     @property
+    def hole(self) -> Index | None:
+        """The first entry known to be unreadable here: nothing from it on is handed out to be applied."""
+        return self._state.hole
+
+    @property
     def applied_index(self) -> Index:
         """The highest index reported by `applied`."""
         return self._state.applied

@@ -207,6 +207,8 @@ class Replica:
         while self._loaded:
             load, entries = self._loaded.popleft()
             raft.entries_loaded(load.peer, load.first, entries, now)
+            if raft.hole is not None and self.applying.lost is None:
+                self.applying.give_up(raft.hole)  # nothing more is handed out: whoever waits for it is to be told
         if now >= raft.deadline:
             raft.tick(now, self._around.clock.wall())
         self._retry_applying(now)
@@ -564,9 +566,6 @@ class Replica:
         except (LogDamaged, DiskError) as problem:
             self._on_event(str(problem), {"group": self.group})
             entries = Missing.DAMAGED
-            if load.first > self.applying.applier.applied.index:
-                # The core hands out nothing from there on: whoever waits for it is to be told.
-                self.applying.give_up(load.first)
         self._loaded.append((load, entries))
         self._around.kick()
 
