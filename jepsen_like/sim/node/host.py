@@ -241,8 +241,8 @@ class Host:
             self.world.broke(Violation("D11", f"{self.name} came back from an empty disk under its old id"))
 
     def _back(self, found: Image) -> None:
-        """Recovery is done: all that was promised must be there."""
-        if self.ledger is not None and not self.damaged:
+        """Recovery is done: all that was promised must be there, on a damaged disk as well: else it is refused."""
+        if self.ledger is not None:
             try:
                 self.ledger.survives_as(self.name, found)
             except Violation as violation:

@@ -49,8 +49,8 @@ class Ledger:
             if replaced is not None and entry.index >= replaced:
                 return
             same = found.at(entry.index)
-            if same is None or same.checksum != entry.checksum:
-                what = "nothing" if same is None else str(same.id)
+            if same is None or same.checksum != entry.checksum or not same.intact():
+                what = "nothing" if same is None else f"{same.id}, intact: {same.intact()},"
                 raise Violation(
                     "I11", f"{name} called {entry.id} durable and comes back with {what} in its place"
                 )
