@@ -298,3 +298,22 @@ def test_p9_what_was_handed_over_is_not_shared() -> None:
         assert [value(result) for result in await answers.wait()] == [1, 2, 3]
 
     play(story)
+
+
+def test_a_leader_that_cannot_read_what_a_follower_lacks_says_so_and_keeps_no_read_waiting() -> None:
+    """The hole lies below what it has applied itself; still the core hands out nothing beyond it any more."""
+
+    async def story(world: World) -> None:
+        broken = await led(world)
+        behind = next(host for host in world.hosts if host is not broken)
+        await behind.crash()
+        assert kinds(await submit(running(broken), adds(20)).wait()) == {Kind.OK}
+        broken.disk.fail_once("read")  # which is what sending old entries begins with
+        await behind.start()
+        await noted(world, "cannot be read here")
+        assert running(broken).impairments, "nobody is told"
+        leader = await led(world, among=[host for host in world.hosts if host is not broken])
+        assert kinds(await submit(running(leader), adds()).wait()) == {Kind.OK}
+        assert (await read(running(broken))).kind is Kind.FAILED
+
+    play(story, settings=Settings(max_recent=1))
