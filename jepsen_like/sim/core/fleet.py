@@ -160,12 +160,11 @@ class Fleet:
         pending = len(host.store.pending)
         keeping = self._crashes.randrange(pending + 1) if power else pending
         self._happens("crash", host, keeping, pending)
-        if keeping < pending:
-            self.counts["effect/lost-writes"] += 1
         lost = f", {pending - keeping} of {pending} writes lost" if pending else ""
         self._trace.tell(host.name, "crash", f"{host.name} {'loses power' if power else 'is killed'}{lost}")
         host.process = None
-        host.store.crash(keeping)
+        if host.store.crash(keeping):
+            self.counts["effect/lost-writes"] += 1
         self._checker.crashed(host.id)
         if power:
             host.clock.reboot(self._plan.started, self._timeline.now)

@@ -32,12 +32,14 @@ class Store:
         self.durable.take(write)
         return write
 
-    def crash(self, keeping: int = 0) -> None:
-        """Lose what is not synced, but for the first `keeping` writes, which happened to reach the disk."""
+    def crash(self, keeping: int = 0) -> int:
+        """Lose what is not synced, but for the first `keeping` writes, which happened to reach the disk; how many."""
         for _ in range(min(keeping, len(self.pending))):
             self.durable.take(self.pending.popleft())
+        lost = len(self.pending)
         self.pending.clear()
         self.written = self.durable.copy()
+        return lost
 
     def read(self, first: Index, last: Index, max_bytes: int) -> tuple[Entry, ...] | None:
         """Entries from `first` on while they fit, at least one; None when `first` is compacted."""
