@@ -436,6 +436,8 @@ class Fleet:
         if host.slow_until > now:
             self.counts["effect/slow-sync"] += 1
             takes = max(takes, host.latency)
+        if host.stalled_until > now:
+            self.counts["effect/stalled-sync"] += 1
         self._timeline.at(max(now + takes, host.stalled_until), self._synced, host, process)
 
     def _synced(self, host: Host, process: Process, _: None = None) -> None:
