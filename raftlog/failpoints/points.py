@@ -102,6 +102,34 @@ def _wal() -> Iterator[Failpoint]:
     yield Failpoint("wal.shutdown.after_mark", "The log is closed and marked, and the process has not ended.")
 
 
+def _snapshots() -> Iterator[Failpoint]:
+    yield Failpoint(
+        "snapshot.part.before_allocate", "A part of a snapshot, written or received, has no space yet.", FULL
+    )
+    yield Failpoint("snapshot.part.before_write", "A part has its space and no content.")
+    yield Failpoint(
+        "snapshot.part.after_sync", "A part is synced; its name is not, and no manifest names it."
+    )
+    yield Failpoint("snapshot.before_parts_sync", "Every part is synced, and not all of their names are.")
+    yield Failpoint("snapshot.before_allocate", "Every part is durable, and there is no manifest.", FULL)
+    yield Failpoint("snapshot.before_write", "The manifest has its space and no content.")
+    yield Failpoint("snapshot.before_rename", "The manifest is synced under its provisional name.")
+    yield Failpoint(
+        "snapshot.before_names_sync", "The manifest has its name, which a power failure may undo."
+    )
+    yield Failpoint("snapshot.after_names_sync", "The snapshot is durable, and nobody knows of it.")
+    yield Failpoint(
+        "snapshot.drop.before_manifest", "A snapshot is to be removed, an old one or a half-made one."
+    )
+    yield Failpoint("snapshot.drop.before_parts", "Its manifest is gone for good, and its parts are there.")
+    yield Failpoint("snapshot.leftovers.before_remove", "A start has found parts that no manifest names.")
+    yield Failpoint("snapshot.quarantine.before_rename", "A file of a damaged snapshot is to be set aside.")
+    yield Failpoint(
+        "snapshot.quarantine.before_names_sync",
+        "A damaged snapshot is set aside, which a power failure may undo.",
+    )
+
+
 def _writer() -> Iterator[Failpoint]:
     yield Failpoint(
         "writer.before_append", "What gathered is taken for one write, and the log does not have it."
@@ -229,7 +257,8 @@ def _node() -> Iterator[Failpoint]:
 
 def _all() -> Iterator[Failpoint]:
     for part in (
-        _identity, _bootstrap, _ahead, _recovery, _wal, _writer, _replica, _applying, _reads, _forwards, _node,
+        _identity, _bootstrap, _ahead, _recovery, _wal, _snapshots, _writer, _replica, _applying, _reads, _forwards,
+        _node,
     ):  # fmt: skip
         yield from part()
 

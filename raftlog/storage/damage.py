@@ -1,5 +1,7 @@
 """What storage says when it cannot go on: damage with its place, refusals, and entries that are gone on purpose."""
 
+from collections.abc import Collection
+
 import msgspec
 
 from raftlog.core.ids import Index
@@ -9,6 +11,18 @@ WHAT_TO_DO = (
     "(an older copy has forgotten promises)"
 )
 """For people whose log is damaged or gone: the other nodes carry the cluster as long as they are a majority."""
+
+
+BAD = ".bad"
+"""What is appended to the name of a file that was set aside as damaged; people may look at it, nodes never do."""
+
+
+def bad_name(name: str, taken: Collection[str]) -> str:
+    """Under which name to set a file aside, so that nothing set aside earlier is lost."""
+    number = 1
+    while (aside := f"{name}{BAD}{number if number > 1 else ''}") in taken:
+        number += 1
+    return aside
 
 
 class Damage(msgspec.Struct, frozen=True):

@@ -171,19 +171,38 @@ class GroupLog:
         """Let a snapshot stand for the log up to `base.last`. A log that does not contain it is given up as a whole.
 
         Raises:
-            Contradiction: the log already begins later.
+            Contradiction: the log already begins later, or what is committed here differs from it.
         """
-        if base.last.index < self.base.last.index:
+        index = base.last.index
+        if index < self.base.last.index:
             raise Contradiction(f"group {self.group}: a base at {base.last} after one at {self.base.last}")
         self.base = base
-        if base.last.index < self._before.index:
-            return  # among entries whose segments are gone: what is there now begins later
-        if not self._contains(base.last):
-            self.last, self.last_log_time = base.last, base.log_time
-            self._drop_up_to(max(base.last.index, self._first + len(self._offsets)))
+        if index < self._before.index:
+            # Among entries whose segments are gone: what is at hand begins later, and the log contained the base, for
+            # no log that did not is read from here (see below).
+            self._forget_memberships(index)
+            return
+        if self._contains(base.last):
+            self._drop_up_to(index)
+        elif index <= self.hard_state.commit:
+            raise Contradiction(
+                f"group {self.group}: {base.last} is no entry of this log, and {self.hard_state.commit} is committed"
+            )
         else:
-            self._drop_up_to(base.last.index)
+            self._empty(base)
+            # Read from a segment that began with a longer log, nothing would tell that this base was not part of it.
+            self._openings = [opening for opening in self._openings if opening[1] <= index]
         self._first, self._before = base.last.index + 1, base.last
+
+    def _empty(self, base: SnapshotMeta) -> None:
+        """Let nothing be there but the base."""
+        self.base = base
+        self.last, self.last_log_time = base.last, base.log_time
+        self._memberships.clear()
+        for places in (self._offsets, self._lengths):
+            del places[:]
+        for points in (self._segment_firsts, self._segments, self._run_firsts, self._run_terms):
+            points.clear()
 
     def _contains(self, position: EntryId) -> bool:
         return position.index <= self.last.index and self.term_at(position.index) == position.term
@@ -270,6 +289,9 @@ class GroupLog:
             else:
                 firsts.clear()
                 values.clear()
+        self._forget_memberships(index)
+
+    def _forget_memberships(self, index: Index) -> None:
         self._memberships = [change for change in self._memberships if change.index > index]
 
 
@@ -297,6 +319,8 @@ def objection(log: GroupLog, writes: Sequence[GroupWrite]) -> str | None:
             base = write.base.last
             term = written[base.index] if base.index in written else log.term_of(base.index)
             if term != base.term or base.index > last.index:
+                if base.index <= hard_state.commit:
+                    return f"{base} is no entry of this log, and {hard_state.commit} is committed"
                 last, written = base, {}
             written[base.index] = base.term
         if write.entries:

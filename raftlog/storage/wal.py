@@ -13,7 +13,7 @@ from raftlog.core.membership import Membership, MembershipAt
 from raftlog.failpoints import INERT, Failpoints
 from raftlog.storage.ahead import Ahead
 from raftlog.storage.batch import Body, encode_writes
-from raftlog.storage.damage import Damage, LogDamaged, StorageRefused
+from raftlog.storage.damage import WHAT_TO_DO, Damage, LogDamaged, StorageRefused
 from raftlog.storage.disk import SECTOR, Disk, DiskError, DiskFull
 from raftlog.storage.format import (
     BATCH_HEADER,
@@ -37,7 +37,7 @@ from raftlog.storage.records import (
 )
 from raftlog.storage.recovery import Examined, examine, settle
 from raftlog.storage.segment import Points, prepare, remove_unfinished
-from raftlog.storage.snapshots import Manifest, Snapshots
+from raftlog.storage.snapshots import PART_SIZE, Manifest, SnapshotDamaged, Snapshots
 
 SEGMENT_SIZE: Final = 16 << 20
 """Bytes of a segment, unless one batch needs more."""
@@ -144,6 +144,7 @@ class Wal:
         segment_size: int = SEGMENT_SIZE,
         entropy: Callable[[], int] = _entropy,
         failpoints: Failpoints = INERT,
+        part_size: int = PART_SIZE,
     ) -> "Wal":
         """Recover the log: cut a torn tail, refuse damage.
 
@@ -153,6 +154,7 @@ class Wal:
             segment_size: bytes of segments yet to be made.
             entropy: a random u64, never 0, per call: the ids of new segments.
             failpoints: of this process start.
+            part_size: bytes of a part of the snapshots yet to be taken.
 
         Raises:
             LogDamaged: something that was synced is missing or changed; names file, offset and reason.
@@ -165,8 +167,11 @@ class Wal:
             await failpoints.hit("recovery.before_read", DiskError)
         found = await examine(disk, identity)
         assert identity.cluster is not None, "a log belongs to a member of a cluster"
-        snapshots = await Snapshots.open(disk, identity.cluster, entropy=entropy)
+        snapshots = await Snapshots.open(
+            disk, identity.cluster, entropy=entropy, part_size=part_size, failpoints=failpoints
+        )
         for group, log in sorted(found.groups.items()):
+            await _check_newest(log, snapshots)
             _refuse_base_without_snapshot(group, log, snapshots.newest(group))
         await settle(disk, found, failpoints)
         if failpoints.armed:
@@ -254,8 +259,12 @@ class Wal:
         if self._failpoints.armed:
             await self._failpoints.hit("wal.read.before_read", DiskError)
         entries: list[Entry] = []
-        for places in _spans(wanted):
-            entries += await self._read_span(group, first + len(entries), places)
+        try:
+            for places in _spans(wanted):
+                entries += await self._read_span(group, first + len(entries), places)
+        except DiskError:
+            log.place_of(first)  # raises what is true of a segment that was removed meanwhile: Compacted
+            raise
         if self._failpoints.armed:
             await self._failpoints.hit("wal.read.before_answer", DiskError)
         return tuple(entries)
@@ -328,23 +337,30 @@ class Wal:
     async def purge(self) -> int:
         """Remove the segments that no group needs any more; how many. May run beside an append.
 
-        The oldest goes first and the current one never does. A segment that a crash brings back is removed at the
-        next start, or serves again if it is whole and adjoins the others.
+        The last of them goes first, and for good before any other: whatever a crash then brings back lies before a
+        gap and is ignored. Were it the other way round, one that came back alone would adjoin those that stayed, and
+        the log would seem to begin with it although it cannot: entries that it speaks of may have been replaced since.
+
+        Raises:
+            DiskError: the disk refused; what could not be removed is tried again at the next start.
         """
-        beginnings = frozenset.intersection(*(log.beginnings for log in self._groups.values()))
-        needed = max(beginnings, default=self._first)
+        needed = self._needed()
+        self._first = max(self._first, needed)
         for log in self._groups.values():
             log.forget_segments_before(needed)
-        stale = [
-            sequence for name in await self._disk.names() if (sequence := segment_sequence(name)) is not None
-        ]
-        gone = sorted(sequence for sequence in stale if sequence < needed)
-        self._first = max(self._first, needed)
-        for sequence in gone:
-            await self._disk.remove(segment_name(sequence))
-        if gone:
-            await self._disk.sync_names()
-        return len(gone)
+        there = [segment_sequence(name) for name in await self._disk.names()]
+        stale = sorted(sequence for sequence in there if sequence is not None and sequence < needed)
+        for names in (stale[-1:], stale[:-1]):
+            for sequence in names:
+                await self._disk.remove(segment_name(sequence))
+            if names:
+                await self._disk.sync_names()
+        return len(stale)
+
+    def _needed(self) -> int:
+        """The newest segment that every group could begin with."""
+        beginnings = frozenset.intersection(*(log.beginnings for log in self._groups.values()))
+        return max(beginnings, default=self._first)
 
     async def make_room(self) -> bool:
         """While `full`: try again to allocate the next segment. Whether there is one now. May run beside an append."""
@@ -372,6 +388,11 @@ class Wal:
             by_group.setdefault(write.group, []).append(write)
         for group, ours in by_group.items():
             assert group in self._groups, f"group {group} was never created here"
+            newest = self.snapshots.newest(group)
+            for write in ours:
+                assert write.base is None or (newest and newest.meta.last.index >= write.base.last.index), (
+                    f"group {group} would begin after {write.base}, and the newest snapshot is {newest}"
+                )
             reason = objection(self._groups[group], ours)
             assert reason is None, f"group {group}: {reason}"
 
@@ -512,6 +533,21 @@ def _spans(places: Sequence[Place]) -> list[list[Place]]:
         else:
             spans.append([place])
     return spans
+
+
+async def _check_newest(log: GroupLog, snapshots: Snapshots) -> None:
+    """Read a snapshot that reaches beyond the log before the log goes for it; one that is damaged is set aside."""
+    while (newest := snapshots.newest(log.group)) is not None and not log.reaches(newest.meta.last):
+        if newest.meta.last.index <= log.hard_state.commit:
+            raise StorageRefused(
+                f"group {log.group}: {newest} is of another log than this one, in which {log.hard_state.commit} is "
+                f"committed: one of them is not this node's; {WHAT_TO_DO}"
+            )
+        try:
+            await snapshots.verify(newest)
+            return
+        except SnapshotDamaged:
+            await snapshots.quarantine(newest)
 
 
 def _refuse_base_without_snapshot(group: GroupId, log: GroupLog, snapshot: Manifest | None) -> None:

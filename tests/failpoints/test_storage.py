@@ -18,14 +18,14 @@ from raftlog.storage import DiskError
 from raftlog.testing.platter import Platter
 from tests.storage.crashes import CrashState, examine
 from tests.storage.scenarios import SCENARIOS
-from tests.storage.story import Account, Story, entry, write
+from tests.storage.story import Account, Story, entry, run, write
 
 SEED = 7_301
 STATES = 10
 """Of those that one crash may leave."""
-STORIES = 8
+STORIES = 6
 """In which one point is tried, if so many reach it."""
-PARTS = ("identity", "leftovers", "bootstrap", "ahead", "recovery", "wal")
+PARTS = ("identity", "leftovers", "bootstrap", "ahead", "recovery", "wal", "snapshot", "purge", "quarantine")
 STORAGE = [name for name in ALL if name.split(".")[0] in PARTS]
 
 
@@ -65,10 +65,22 @@ async def torn_openings(story: Story) -> None:
         await story.append(write(entry(last + 1, now + 1, size=2000), term=now + 1))
 
 
+async def damaged_snapshots(story: Story) -> None:
+    """Two snapshots are set aside as damaged, one after the other, and an older one serves."""
+    await story.start()
+    await story.append(write(*run(1, 6, 1), term=1, commit=6))
+    for index in (2, 3, 5):
+        await story.snapshot(index)
+    await story.quarantine()
+    await story.quarantine()
+    await story.append(write(entry(7, 1)))
+
+
 TOLD: dict[str, tuple[Callable[[Story], Awaitable[None]], int]] = {
     **SCENARIOS,
     "half_made_files": (half_made_files, 1),
     "torn_openings": (torn_openings, 1),
+    "damaged_snapshots": (damaged_snapshots, 1),
 }
 
 
@@ -104,11 +116,11 @@ async def tell(name: str, points: Failpoints) -> None:
 
 
 def moments(point: str) -> list[tuple[str, int]]:
-    """The stories and hits to try: the first hit and one drawn, in each of some stories."""
+    """The stories and hits to try: the first hit, the last and one drawn, in each of some stories."""
     random = Random(f"{SEED}/{point}")
     stories = sorted(reached()[point].items())
     chosen = random.sample(stories, min(STORIES, len(stories)))
-    return sorted({(story, hit) for story, count in chosen for hit in (1, random.randint(1, count))})
+    return sorted({(story, hit) for story, count in chosen for hit in (1, random.randint(1, count), count)})
 
 
 async def interrupted(name: str, rule: Rule) -> Moment | None:

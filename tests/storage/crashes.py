@@ -10,7 +10,7 @@ from raftlog.core.ids import GroupId
 from raftlog.storage import GroupWrite, Wal, load_or_create
 from raftlog.testing.disk import SimDisk
 from raftlog.testing.platter import Platter
-from tests.storage.story import SEGMENT, Account, Act, Entropy, entry, read_all
+from tests.storage.story import PART, SEGMENT, Account, Act, Entropy, Log, entry, meta, read_all
 
 
 class Lost(AssertionError):
@@ -69,7 +69,7 @@ async def _recover(disk: SimDisk, random: Random) -> tuple[Account, Wal | None]:
     identity = await load_or_create(disk, clock)
     if identity.cluster is None:
         return Account(identity.node), None
-    wal = await Wal.open(disk, identity=identity, segment_size=SEGMENT, entropy=clock.entropy)
+    wal = await Wal.open(disk, identity=identity, segment_size=SEGMENT, entropy=clock.entropy, part_size=PART)
     await wal.make_room()
     return Account(identity.node, True, await read_all(wal)), wal
 
@@ -95,20 +95,22 @@ async def _write_on(disk: SimDisk, wal: Wal, found: Account, random: Random) -> 
 
 
 def _writes(account: Account, random: Random) -> list[GroupWrite]:
-    return [_write(group, *log, random) for group, log in sorted(account.logs.items())]
+    return [_write(group, log, random) for group, log in sorted(account.logs.items())]
 
 
-def _write(group: GroupId, hard_state: HardState, entries: tuple[object, ...], random: Random) -> GroupWrite:
-    last = len(entries)
-    first = random.randint(max(hard_state.commit, last - 2), last) + 1
-    term = hard_state.term + 1
+def _write(group: GroupId, log: Log, random: Random) -> GroupWrite:
+    """Two entries, of which the first may replace some; where there is a snapshot, perhaps a base as well."""
+    base = meta(log.snapshot) if log.snapshot.index > log.base.index and random.random() < 0.5 else None
+    kept = max(log.hard_state.commit, log.last - 2, (base.last if base else log.base).index)
+    first = random.randint(kept, log.last) + 1
+    term = max(log.hard_state.term, log.base.term) + 1
     new = tuple(entry(index, term, random.choice((10, 600)), group) for index in range(first, first + 2))
-    return GroupWrite(group, HardState(term, None, hard_state.commit), new)
+    return GroupWrite(group, HardState(term, None, log.hard_state.commit), new, base)
 
 
 def _hold(found: Account, allowed: tuple[Account, ...], when: str) -> None:
     for account in allowed:
-        if account.node in (None, found.node) and (account.initialised, account.logs) == (
+        if account.node in (None, found.node) and (account.initialised, account.started().logs) == (
             found.initialised,
             found.logs,
         ):

@@ -1,10 +1,24 @@
 """The stories whose every crash state is tried: each one a function that tells its story to the end."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeAlias
 
-from raftlog.core.ids import GroupId
-from tests.storage.story import SEGMENT, Story, entry, membership_entry, run, write
+from raftlog.core.ids import EntryId, GroupId
+from raftlog.storage import DiskError, GroupWrite
+from raftlog.testing.disk import Operation
+from tests.storage.story import (
+    G0,
+    PART,
+    SEGMENT,
+    Story,
+    a_snapshot,
+    entry,
+    membership_entry,
+    meta,
+    run,
+    write,
+)
 
 Scenario: TypeAlias = Callable[[Story], Awaitable[None]]
 
@@ -83,7 +97,7 @@ async def many_groups(story: Story) -> None:
     await story.append(*(write(*run(1, 2, 1, group=group), term=1) for group in range(5)))
     for term in range(3, 8):
         chosen = [group for group in range(5) if (group + term) % 3]
-        ends = {group: len(story.account.logs[GroupId(group)][1]) for group in chosen}
+        ends = {group: story.account.logs[GroupId(group)].last for group in chosen}
         await story.append(*(write(entry(ends[group] + 1, term, 450, group), term=term) for group in chosen))
 
 
@@ -216,6 +230,390 @@ async def short_writes(story: Story) -> None:
     await story.append(write(*run(3, 4, 2, size=500), term=2))
 
 
+async def snapshots(story: Story) -> None:
+    """A snapshot, more entries, a later snapshot; both stay."""
+    await story.start()
+    await story.append(write(*run(1, 6, 1), term=1, vote=1, commit=5))
+    await story.snapshot(4)
+    await story.append(write(*run(7, 9, 2), term=2, commit=9))
+    await story.snapshot(8)
+    await story.reopen()
+
+
+async def snapshot_then_truncation(story: Story) -> None:
+    """The log is cut, and its segments removed, when the snapshot that stands for them is durable (S3)."""
+    await story.start()
+    for index in range(1, 7):
+        await story.append(write(entry(index, 1, size=1500), term=1, commit=index - 1))
+    await story.snapshot(5)
+    await story.compact(5)
+    await story.purge()
+    await story.append(write(entry(7, 1, size=1500), term=1, commit=6))
+
+
+async def truncation_of_everything(story: Story) -> None:
+    """The last entry is in the snapshot and no entry is left; then the log goes on."""
+    await story.start()
+    await story.append(write(*run(1, 4, 3, size=900), term=3, vote=2, commit=4))
+    await story.snapshot(4)
+    await story.compact(4)
+    await story.purge()
+    await story.reopen()
+    await story.append(write(term=5, vote=3, commit=4))
+    await story.power_failure()
+    await story.append(write(entry(5, 5), term=5, vote=3, commit=4))
+
+
+async def retention_window(story: Story) -> None:
+    """Some entries are kept behind the snapshot, round after round."""
+    await story.start()
+    for first in range(1, 13, 3):
+        await story.append(write(*run(first, first + 2, 1, size=600), term=1, commit=first + 1))
+        await story.snapshot(first + 1)
+        if first > 3:
+            await story.compact(first - 2)
+        await story.wal.snapshots.keep_newest(G0)
+        await story.purge()
+
+
+async def two_quick_snapshots(story: Story) -> None:
+    """A second snapshot right after the first, and the first is dropped (S6)."""
+    await story.start()
+    await story.append(write(*run(1, 6, 1), term=1, commit=6))
+    await story.snapshot(5)
+    await story.snapshot(6)
+    await story.wal.snapshots.keep_newest(G0)
+    await story.compact(6)
+
+
+async def snapshots_dropped(story: Story) -> None:
+    """Three snapshots, of which two go at once."""
+    await story.start()
+    await story.append(write(*run(1, 9, 1), term=1, commit=9))
+    for index in (3, 6, 9):
+        await story.snapshot(index)
+    await story.wal.snapshots.keep_newest(G0)
+    await story.reopen()
+
+
+async def snapshot_overtaken(story: Story) -> None:
+    """A fetched snapshot is durable before an older one of the node's own is: the newer one counts (S6)."""
+    await story.start()
+    await story.append(write(*run(1, 8, 1), term=1, commit=8))
+    await story.fetch(8, 1)
+    await story.snapshot(6)
+    await story.compact(7)
+    await story.reopen()
+
+
+async def installation_beyond_the_log(story: Story) -> None:
+    """A snapshot of what the log has not reached; the log begins after it."""
+    await story.start()
+    await story.append(write(*run(1, 5, 1, size=700), term=1, commit=2))
+    await story.begin_after(await story.fetch(9, 2))
+    await story.purge()
+    await story.append(write(*run(10, 11, 2), term=2, commit=9))
+
+
+async def installation_over_a_conflicting_tail(story: Story) -> None:
+    """The snapshot ends within the log, with another entry: nothing of the log survives (S2)."""
+    await story.start()
+    await story.append(write(*run(1, 8, 1, size=700), term=1, commit=2))
+    await story.begin_after(await story.fetch(5, 3))
+    await story.append(write(*run(6, 7, 3, size=700), term=3, commit=5))
+    await story.purge()
+    await story.power_failure()
+    await story.append(write(entry(8, 3), term=3, commit=6))
+
+
+async def installation_within_the_log(story: Story) -> None:
+    """The snapshot ends with an entry of the log: what follows it stays."""
+    await story.start()
+    await story.append(write(*run(1, 8, 1, size=500), term=1, commit=2))
+    await story.begin_after(await story.fetch(5, 1))
+    await story.purge()
+    await story.append(write(entry(9, 1), term=1, commit=8))
+
+
+async def installation_at_the_end(story: Story) -> None:
+    """The snapshot ends where the log does, in a later term."""
+    await story.start()
+    await story.append(write(*run(1, 5, 1), term=1, commit=4))
+    await story.begin_after(await story.fetch(5, 2))
+    await story.append(write(entry(6, 2), term=2, commit=5))
+
+
+async def installation_left_to_the_next_start(story: Story) -> None:
+    """The power fails, or the process ends, between the snapshot and the log that begins after it (W16)."""
+    await story.start()
+    await story.append(write(*run(1, 5, 1, size=900), term=1, commit=2))
+    await story.fetch(7, 2)
+    await story.power_failure()
+    await story.append(write(*run(8, 9, 2), term=2, commit=7))
+    await story.fetch(8, 3)
+    await story.kill()
+    await story.append(write(entry(9, 3), term=3, commit=8))
+    await story.fetch(20, 4)
+    await story.reopen()
+
+
+async def installation_in_two_steps(story: Story) -> None:
+    """A second snapshot comes before the log begins after the first."""
+    await story.start()
+    await story.append(write(*run(1, 5, 1), term=1, commit=2))
+    await story.fetch(9, 2)
+    await story.begin_after(await story.fetch(12, 2))
+    await story.wal.snapshots.keep_newest(G0)
+    await story.purge()
+
+
+async def installation_with_all_that_follows(story: Story) -> None:
+    """Base, entries and hard state in one step (W16)."""
+    await story.start()
+    await story.append(write(*run(1, 5, 1, size=600), term=1, vote=1, commit=2))
+    at = await story.fetch(7, 2)
+    everything = write(*run(8, 10, 3, size=600), term=4, vote=2, commit=9)
+    await story.append(GroupWrite(G0, everything.hard_state, everything.entries, meta(at)))
+    await story.append(write(*run(10, 11, 5), term=5, commit=9))
+
+
+async def truncation_that_rolls(story: Story) -> None:
+    """The truncation record, with entries, opens a segment, and the next one too."""
+    await story.start()
+    await story.append(write(*run(1, 6, 1, size=500), term=1, commit=6))
+    for index in (4, 6):
+        await story.snapshot(index)
+        last = story.wal.recovered(G0).last
+        await story.append(
+            GroupWrite(G0, None, run(last + 1, last + 2, 1, size=1500), meta(EntryId(1, index)))
+        )
+    await story.purge()
+
+
+async def purge_after_a_replaced_tail(story: Story) -> None:
+    """A segment began with entries that were replaced later: the log must not begin with it alone (W12)."""
+    await story.start()
+    await story.append(write(entry(1, 1, size=1500), term=1))
+    for index in range(2, 7):
+        await story.append(write(entry(index, 1, size=1500)))
+    await story.append(write(*run(3, 4, 2, size=900), term=2, commit=2))
+    await story.append(write(*run(5, 6, 2, size=900), term=2, commit=4))
+    await story.snapshot(4)
+    await story.compact(4)
+    await story.purge()
+    await story.append(write(*run(7, 8, 2, size=900), term=2, commit=6))
+
+
+async def purge_after_an_installation(story: Story) -> None:
+    """Segments that began with a longer log than the one that took its place (W12)."""
+    await story.start()
+    for index in range(1, 8):
+        await story.append(write(entry(index, 1, size=1500), term=1))
+    await story.begin_after(await story.fetch(4, 2))
+    for index in range(5, 9):
+        await story.append(write(entry(index, 2, size=1500), term=2, commit=index - 1))
+    await story.snapshot(7)
+    await story.compact(7)
+    await story.purge()
+    await story.append(write(entry(9, 2)))
+
+
+async def purge_up_to_the_segment_of_an_installation(story: Story) -> None:
+    """The segment in which the log began anew began itself with a longer one: the log cannot begin there (W12)."""
+    await story.start()
+    await story.append(write(entry(1, 1, size=1500), term=1))
+    for index in range(2, 8):
+        await story.append(write(entry(index, 1, size=1300)))
+    await story.begin_after(await story.fetch(4, 2))
+    await story.append(write(*run(5, 8, 2), term=2, commit=7))
+    await story.snapshot(7)
+    await story.compact(7)
+    await story.purge()
+    await story.reopen()
+    await story.append(write(entry(9, 2)))
+
+
+async def purge_bit_by_bit(story: Story) -> None:
+    """One segment at a time, with restarts in between."""
+    await story.start()
+    for index in range(1, 9):
+        await story.append(write(entry(index, 1, size=1800), term=1, commit=index - 1))
+    await story.snapshot(7)
+    for index in (3, 4, 6):
+        await story.compact(index)
+        await story.purge()
+        await (story.power_failure() if index % 2 else story.reopen())
+
+
+async def purge_in_doubt(story: Story) -> None:
+    """Names cannot be synced, so nobody knows which segments are gone; the process ends and starts again."""
+    await story.start()
+    for index in range(1, 9):
+        await story.append(write(entry(index, 1, size=1500), term=1, commit=index - 1))
+    await story.snapshot(7)
+    await story.compact(7)
+    for _ in range(3):
+        story.disk.fail_once("names")
+        with suppress(DiskError):
+            await story.purge()
+    await story.kill()
+    await story.power_failure()
+    await story.append(write(entry(9, 1)))
+
+
+async def idle_group(story: Story) -> None:
+    """A group that is never written to keeps what it needs, until it has a snapshot as well."""
+    await story.start()
+    await story.append(*(write(*run(1, 3, 1, size=200, group=group), term=1, commit=3) for group in range(2)))
+    for index in range(4, 9):
+        await story.append(write(entry(index, 1, size=1500), term=1, commit=index))
+    await story.snapshot(8)
+    await story.compact(8)
+    assert not await story.purge(), "a segment went that the idle group needs"
+    await story.snapshot(3, group=1)
+    await story.compact(3, group=1)
+    await story.append(write(*run(9, 10, 1, size=1500), term=1, commit=8))
+    assert await story.purge(), "an idle group keeps segments for ever"
+
+
+async def groups_cut_in_turn(story: Story) -> None:
+    """Three groups share segments and are cut at different times."""
+    await story.start()
+    for index in range(1, 6):
+        await story.append(
+            *(write(entry(index, 1, 450, group), term=1, commit=index - 1) for group in range(3))
+        )
+    for group, index in ((1, 4), (0, 3), (2, 2), (0, 4)):
+        await story.snapshot(index, group)
+        await story.compact(index, group)
+        await story.purge()
+    await story.append(*(write(entry(6, 1, 450, group), term=1, commit=5) for group in range(3)))
+
+
+async def memberships_before_the_base(story: Story) -> None:
+    """Membership entries end up before the base, one truncation after the other, across segments."""
+    await story.start()
+    changes = [
+        membership_entry(index, 1, *nodes) for index, nodes in ((2, (1, 2)), (4, (1, 2, 3)), (6, (2, 3)))
+    ]
+    await story.append(
+        write(entry(1, 1), changes[0], entry(3, 1), changes[1], entry(5, 1), changes[2], term=1)
+    )
+    await story.append(write(entry(7, 1, size=1800), term=1, commit=7))
+    await story.append(write(entry(8, 1, size=1800), term=1, commit=7))
+    await story.snapshot(7)
+    for index in (3, 5, 7):
+        await story.compact(index)
+        last = story.wal.recovered(G0).last
+        await story.append(write(entry(last + 1, 1, size=1300)))
+        await story.purge()
+    await story.reopen()
+
+
+async def snapshots_given_up(story: Story) -> None:
+    """Snapshots that are begun and not finished: abandoned, cut off by a kill or by a power failure."""
+    await story.start()
+    await story.append(write(*run(1, 3, 1), term=1, commit=3))
+    for after in ("abandon", "kill", "power"):
+        writer = story.wal.snapshots.begin(G0, meta(EntryId(1, 2)))
+        await writer.write(bytes(2 * PART + 5))
+        match after:
+            case "abandon":
+                await writer.abandon()
+            case "kill":
+                await story.kill()
+            case _:
+                await story.power_failure()
+    await story.snapshot(3)
+
+
+async def transfers_given_up(story: Story) -> None:
+    """A transfer breaks off, a restart forgets it, another one succeeds."""
+    await story.start()
+    await story.append(write(*run(1, 3, 1), term=1, commit=1))
+    manifest, parts = a_snapshot(story.clock, G0, EntryId(2, 9))
+    for after in ("abandon", "kill", "power"):
+        receiver = story.wal.snapshots.receive(manifest)
+        await receiver.put(3, parts[2])
+        await receiver.put(1, parts[0])
+        match after:
+            case "abandon":
+                await receiver.abandon()
+            case "kill":
+                await story.kill()
+            case _:
+                await story.power_failure()
+    await story.fetch(9, 2)
+
+
+async def full_disk_under_snapshots(story: Story) -> None:
+    """No space for a part, or for the manifest; then there is."""
+    await story.start()
+    await story.append(write(*run(1, 4, 1), term=1, commit=4))
+    used = sum(len(content) for content in story.disk.platter.contents().values())
+    for room in (0, PART, 2 * PART, 2 * PART + 60):
+        story.disk.capacity = used + room
+        await story.snapshot_refused(4)
+    story.disk.capacity = None
+    await story.snapshot(4)
+    await story.compact(4)
+    story.disk.capacity = 0
+    await story.purge()
+    await story.snapshot_refused(4)
+
+
+async def failing_disk_under_snapshots(story: Story) -> None:
+    """Each kind of step fails once; the snapshot is given up or the process ends."""
+    await story.start()
+    await story.append(write(*run(1, 4, 1), term=1, commit=4))
+    await story.wal.make_room()
+    operations: tuple[Operation, ...] = ("allocate", "write", "sync", "names")
+    for operation in operations:
+        story.disk.fail_once(operation)
+        await story.snapshot_refused(4)
+    story.disk.fail_once("sync")
+    writer = story.wal.snapshots.begin(G0, meta(EntryId(1, 4)))
+    with suppress(DiskError):
+        await writer.write(bytes(PART))
+    await story.kill()
+    await story.snapshot(4)
+
+
+async def a_long_life(story: Story) -> None:
+    """Append, snapshot, cut, purge, drop, with restarts of every kind in between."""
+    await story.start()
+    for turn in range(6):
+        term, last = turn + 1, story.wal.recovered(G0).last
+        await story.append(
+            write(*run(last + 1, last + 4, term, size=700), term=term, vote=1, commit=last + 3)
+        )
+        await story.snapshot(last + 3)
+        await story.compact(last + turn % 3 + 1)
+        await story.wal.snapshots.keep_newest(G0)
+        await story.purge()
+        match turn % 3:
+            case 0:
+                await story.power_failure()
+            case 1:
+                await story.kill()
+            case _:
+                await story.reopen()
+
+
+async def large_entries_behind_a_snapshot(story: Story) -> None:
+    """Segments of different sizes come and go."""
+    await story.start()
+    await story.append(write(entry(1, 1, size=2 * SEGMENT), term=1, commit=0))
+    await story.append(write(entry(2, 1), term=1, commit=1))
+    await story.append(write(entry(3, 1, size=2 * SEGMENT), term=1, commit=2))
+    await story.snapshot(3)
+    await story.compact(2)
+    await story.purge()
+    await story.compact(3)
+    await story.append(write(entry(4, 1, size=2 * SEGMENT), term=1, commit=3))
+    await story.purge()
+
+
 SCENARIOS: dict[str, tuple[Scenario, int]] = {
     scenario.__name__: (scenario, groups)
     for scenario, groups in (
@@ -240,6 +638,35 @@ SCENARIOS: dict[str, tuple[Scenario, int]] = {
         (no_space_in_a_write, 1),
         (full_disk, 1),
         (short_writes, 1),
+        (snapshots, 1),
+        (snapshot_then_truncation, 1),
+        (truncation_of_everything, 1),
+        (retention_window, 1),
+        (two_quick_snapshots, 1),
+        (snapshots_dropped, 1),
+        (snapshot_overtaken, 1),
+        (installation_beyond_the_log, 1),
+        (installation_over_a_conflicting_tail, 1),
+        (installation_within_the_log, 1),
+        (installation_at_the_end, 1),
+        (installation_left_to_the_next_start, 1),
+        (installation_in_two_steps, 1),
+        (installation_with_all_that_follows, 1),
+        (truncation_that_rolls, 1),
+        (purge_after_a_replaced_tail, 1),
+        (purge_after_an_installation, 1),
+        (purge_up_to_the_segment_of_an_installation, 1),
+        (purge_bit_by_bit, 1),
+        (purge_in_doubt, 1),
+        (idle_group, 2),
+        (groups_cut_in_turn, 3),
+        (memberships_before_the_base, 1),
+        (snapshots_given_up, 1),
+        (transfers_given_up, 1),
+        (full_disk_under_snapshots, 1),
+        (failing_disk_under_snapshots, 1),
+        (a_long_life, 1),
+        (large_entries_behind_a_snapshot, 1),
     )
 }
 """By name: the story, and how many groups its node has."""

@@ -1,6 +1,6 @@
 """Stories of a log: what a test does to a node's disk, beside the plainest account of what must be found there.
 
-A `Story` drives `load_or_create`, `Wal.bootstrap`, `Wal.open` and `Wal.append` on a `SimDisk`. Before each step it
+A `Story` drives a node's `Wal` and `Snapshots` on a `SimDisk`. Before each step it
 notes which states of the log would be right if the power failed from now on: the last acknowledged one and, while the
 step is under way, the one the step leads to. `tests.storage.crashes` plays the recorded trace and holds the log to
 those notes.
@@ -12,13 +12,15 @@ from random import Random
 from typing import TypeAlias
 
 import msgspec
+import xxhash
 
-from raftlog.core.durable import HardState
+from raftlog.core.durable import HardState, SnapshotMeta
 from raftlog.core.entry import Entry, EntryKind, seal
-from raftlog.core.ids import ClusterId, EntryId, GroupId, Micros, NodeId
-from raftlog.core.membership import Member, Membership, encode_membership
+from raftlog.core.ids import NOTHING, ClusterId, EntryId, GroupId, Micros, NodeId
+from raftlog.core.membership import Member, Membership, MembershipAt, encode_membership
 from raftlog.failpoints import INERT, Failpoints
 from raftlog.storage import DiskError, DiskFull, GroupWrite, Identity, Wal, load_or_create
+from raftlog.storage.snapshots import Manifest, Part, Receiver, SnapshotId, Writer
 from raftlog.testing.disk import SimDisk
 from raftlog.testing.platter import Event, Platter
 
@@ -26,7 +28,55 @@ CLUSTER = ClusterId(0xC1)
 G0 = GroupId(0)
 SEGMENT = 4096
 
-Logs: TypeAlias = dict[GroupId, tuple[HardState, tuple[Entry, ...]]]
+PART = 700
+"""Bytes of a snapshot's part: small, so that each has several."""
+
+
+class Log(msgspec.Struct, frozen=True):
+    """What is there of one group."""
+
+    hard_state: HardState = HardState()
+    entries: tuple[Entry, ...] = ()
+    """Those after the base."""
+    base: EntryId = NOTHING
+    snapshot: EntryId = NOTHING
+    """The newest."""
+
+    @property
+    def last(self) -> int:
+        """Index of the last entry, or of the base."""
+        return self.base.index + len(self.entries)
+
+    def id_at(self, index: int) -> EntryId | None:
+        """The entry there, or the base; None: neither."""
+        if index == self.base.index:
+            return self.base
+        return self.entries[index - self.base.index - 1].id if self.base.index < index <= self.last else None
+
+    def after(self, write: GroupWrite) -> "Log":
+        """The log when this write is done."""
+        base, entries = self.base, self.entries
+        if write.base is not None:
+            new = write.base.last
+            entries = entries[new.index - base.index :] if self.id_at(new.index) == new else ()
+            base = new
+        if write.entries:
+            entries = entries[: write.entries[0].index - base.index - 1] + write.entries
+        return Log(write.hard_state or self.hard_state, entries, base, self.snapshot)
+
+    def with_snapshot(self, at: EntryId) -> "Log":
+        """The log when this snapshot is durable."""
+        return msgspec.structs.replace(self, snapshot=max(self.snapshot, at, key=lambda id: id.index))
+
+    def started(self) -> "Log":
+        """The log that the next start finds: one that does not hold what a snapshot stands for begins after that."""
+        at = self.snapshot
+        if at.index <= self.base.index or self.id_at(at.index) == at:
+            return self
+        return Log(self.hard_state, (), at, at)
+
+
+Logs: TypeAlias = dict[GroupId, Log]
 
 
 class Entropy:
@@ -60,10 +110,17 @@ class Account(msgspec.Struct, frozen=True):
         """The account when these writes are done."""
         logs = dict(self.logs)
         for write in writes:
-            hard_state, entries = logs[write.group]
-            if write.entries:
-                entries = entries[: write.entries[0].index - 1] + write.entries
-            logs[write.group] = (write.hard_state or hard_state, entries)
+            logs[write.group] = logs[write.group].after(write)
+        return Account(self.node, self.initialised, logs)
+
+    def with_snapshot(self, group: GroupId, at: EntryId) -> "Account":
+        """The account when this snapshot is durable."""
+        logs = {**self.logs, group: self.logs[group].with_snapshot(at)}
+        return Account(self.node, self.initialised, logs)
+
+    def started(self) -> "Account":
+        """What the next start finds."""
+        logs = {group: log.started() for group, log in self.logs.items()}
         return Account(self.node, self.initialised, logs)
 
 
@@ -115,16 +172,49 @@ def write(*entries: Entry, term: int | None = None, vote: int | None = None, com
     return GroupWrite(entries[0].group if entries else G0, hard_state, entries)
 
 
+def meta(at: EntryId, *nodes: int) -> SnapshotMeta:
+    """What a snapshot at that entry says of it; log times are indexes here."""
+    return SnapshotMeta(at, MembershipAt(0, membership(*(nodes or (1, 2, 3)))), at.index)
+
+
+def state_at(group: GroupId, at: EntryId) -> bytes:
+    """The state that a machine has there: two parts and a bit."""
+    word = f"{group}:{at};".encode()
+    return (word * PART)[: 2 * PART + 50 + at.index]
+
+
 async def read_all(wal: Wal) -> Logs:
-    """Everything in a log, each entry read back from the disk."""
+    """Everything in a log, each entry and each state read back from the disk."""
     logs: Logs = {}
     for group in wal.groups():
         found = wal.recovered(group)
-        entries: list[Entry] = []
-        while len(entries) < found.last:
-            entries += await wal.read(group, len(entries) + 1, found.last, max_bytes=2000)
-        logs[group] = (found.hard_state, tuple(entries))
+        base, entries = found.base.last, list[Entry]()
+        while base.index + len(entries) < found.last:
+            first = base.index + len(entries) + 1
+            entries += await wal.read(group, first, found.last, max_bytes=2000)
+        logs[group] = Log(found.hard_state, tuple(entries), base, found.snapshot or base)
+        assert wal.count(group) == len(entries), f"{wal.count(group)} entries counted, {len(entries)} read"
+        for manifest in wal.snapshots.all(group):
+            at = manifest.meta.last
+            state = b"".join([part async for part in wal.snapshots.stream(manifest)])
+            assert state == state_at(group, at), f"snapshot at {at} of group {group}: {state[:40]!r}"
+            assert manifest.digest == at.index, f"snapshot at {at}: digest {manifest.digest}"
     return logs
+
+
+def a_snapshot(clock: Entropy, group: GroupId, at: EntryId) -> tuple[Manifest, list[bytes]]:
+    """What another node has of a state: the manifest, and the parts."""
+    content = state_at(group, at)
+    parts = [content[start : start + PART] for start in range(0, len(content), PART)]
+    manifest = Manifest(
+        id=SnapshotId(clock.entropy()),
+        cluster=CLUSTER,
+        group=group,
+        meta=meta(at),
+        digest=at.index,
+        parts=tuple(Part(len(part), xxhash.xxh3_64_intdigest(part)) for part in parts),
+    )
+    return manifest, parts
 
 
 class Story:
@@ -183,7 +273,7 @@ class Story:
     async def bootstrap(self) -> None:
         """Initialise a waiting node."""
         identity = await self.create()
-        logs: Logs = {group: (HardState(), ()) for group in self.groups}
+        logs: Logs = {group: Log() for group in self.groups}
         await self._step(
             Wal.bootstrap(
                 self.disk,
@@ -206,10 +296,11 @@ class Story:
             segment_size=self.segment_size,
             entropy=self.clock.entropy,
             failpoints=self.failpoints,
+            part_size=PART,
         )
         await self._wal.make_room()
         found = await read_all(self._wal)
-        allowed = [account.logs for account in self.allowed]
+        allowed = [account.started().logs for account in self.allowed]
         assert found in allowed, f"opened {found}, promised one of {allowed}"
         self._settle(Account(identity.node, True, found))
         return self._wal
@@ -253,6 +344,72 @@ class Story:
         if not task.cancelled():
             task.result()  # what it died of is the caller's
             raise AssertionError("the append did not wait for its sync")
+
+    async def snapshot(self, index: int, group: int = 0) -> EntryId:
+        """Write a snapshot of this node's own state at an entry of its log."""
+        at = self.account.logs[GroupId(group)].id_at(index)
+        assert at is not None, f"no entry {index} to take a snapshot at"
+        writer = self.wal.snapshots.begin(GroupId(group), meta(at))
+        await self._step(self._fill(writer, state_at(GroupId(group), at), at.index), self._with(at, group))
+        return at
+
+    async def snapshot_refused(self, index: int, group: int = 0) -> None:
+        """A snapshot that the disk will not have, given up."""
+        at = self.account.logs[GroupId(group)].id_at(index)
+        assert at is not None, f"no entry {index} to take a snapshot at"
+        self._note(self.account, self._with(at, group))
+        writer = self.wal.snapshots.begin(GroupId(group), meta(at))
+        try:
+            await self._fill(writer, state_at(GroupId(group), at), at.index)
+        except DiskError:
+            await writer.abandon()
+            self._settle(self.account)
+            return
+        raise AssertionError("the snapshot was taken")
+
+    async def fetch(self, index: int, term: int, group: int = 0) -> EntryId:
+        """Receive a snapshot of another node, part by part and some of them twice."""
+        at = EntryId(term, index)
+        manifest, parts = a_snapshot(self.clock, GroupId(group), at)
+        receiver = self.wal.snapshots.receive(manifest)
+        await self._step(self._receive(receiver, parts), self._with(at, group))
+        return at
+
+    async def quarantine(self, group: int = 0) -> None:
+        """Set the newest snapshot aside, as if it had been found damaged; an older one takes its place."""
+        *_, older, newest = self.wal.snapshots.all(GroupId(group))
+        log = msgspec.structs.replace(self.account.logs[GroupId(group)], snapshot=older.meta.last)
+        after = Account(self.account.node, True, {**self.account.logs, GroupId(group): log})
+        await self._step(self.wal.snapshots.quarantine(newest), after)
+
+    async def compact(self, index: int, group: int = 0) -> None:
+        """Let the log begin after an entry of it."""
+        at = self.account.logs[GroupId(group)].id_at(index)
+        assert at is not None, f"no entry {index} to begin after"
+        await self.begin_after(at, group)
+
+    async def begin_after(self, at: EntryId, group: int = 0) -> None:
+        """Let the log begin after what a snapshot stands for."""
+        await self.append(GroupWrite(GroupId(group), base=meta(at)))
+
+    async def purge(self) -> int:
+        """Remove the segments that nobody needs."""
+        return await self.wal.purge()
+
+    def _with(self, at: EntryId, group: int) -> "Account":
+        return self.account.with_snapshot(GroupId(group), at)
+
+    async def _fill(self, writer: Writer, content: bytes, digest: int) -> None:
+        for start in range(0, len(content), 300):
+            await writer.write(content[start : start + 300])
+        await writer.commit(digest)
+
+    async def _receive(self, receiver: Receiver, parts: list[bytes]) -> None:
+        numbers = list(range(1, len(parts) + 1))
+        self.random.shuffle(numbers)
+        for number in (*numbers, numbers[0]):
+            await receiver.put(number, parts[number - 1])
+        await receiver.commit()
 
     async def mark(self) -> None:
         """An idle mark."""

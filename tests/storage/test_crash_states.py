@@ -11,7 +11,7 @@ from tests.storage.scenarios import SCENARIOS
 from tests.storage.story import Act, Story
 
 SEED = 20_240_611
-PER_STEP = 64
+PER_STEP = 100
 
 tried: dict[str, int] = {}
 
@@ -50,7 +50,7 @@ def test_nothing_acknowledged_is_lost(name: str) -> None:
 def test_enough_states_were_tried() -> None:
     if set(tried) != set(SCENARIOS):
         pytest.skip("counts the states of all scenarios: run the whole file")
-    assert sum(tried.values()) >= 2000, f"only {sum(tried.values())} states: {tried}"
+    assert sum(tried.values()) >= 10_000, f"only {sum(tried.values())} states: {tried}"
 
 
 @pytest.mark.parametrize(

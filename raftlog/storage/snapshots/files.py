@@ -1,21 +1,27 @@
 """The snapshots of a data directory: which there are, reading them, and letting old ones go."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Self
 
 import xxhash
 
 from raftlog.core.durable import SnapshotMeta
 from raftlog.core.ids import ClusterId, GroupId
-from raftlog.storage.damage import Damage, LogDamaged
+from raftlog.failpoints import INERT, Failpoints
+from raftlog.storage.damage import Damage, LogDamaged, bad_name
 from raftlog.storage.disk import Disk, DiskError
-from raftlog.storage.snapshots.manifest import Manifest, SnapshotId, decode, is_manifest, is_part
-from raftlog.storage.snapshots.writing import ASIDE, Receiver, Writer, remove
+from raftlog.storage.snapshots.manifest import (
+    Manifest,
+    SnapshotId,
+    decode,
+    is_manifest,
+    is_part,
+    snapshot_in,
+)
+from raftlog.storage.snapshots.writing import ASIDE, Receiver, Writer, discard, remove
 
 PART_SIZE = 8 << 20
 """Bytes of a part: what is held in memory while one is written, and lost when a transfer breaks."""
-
-QUARANTINED = ".bad"
 
 
 class SnapshotDamaged(LogDamaged):
@@ -32,58 +38,69 @@ class Snapshots:
     - a file is only removed when no manifest on disk names it any more: manifests go first.
     """
 
-    def __init__(self, disk: Disk, cluster: ClusterId, *, entropy: Callable[[], int], part_size: int) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        cluster: ClusterId,
+        *,
+        entropy: Callable[[], int],
+        part_size: int,
+        failpoints: Failpoints = INERT,
+    ) -> None:
         self._disk = disk
         self._cluster = cluster
         self._entropy = entropy
         self._part_size = part_size
+        self._failpoints = failpoints
         self._groups: dict[GroupId, list[Manifest]] = {}
-        self.damage: list[Damage] = []
-        """Snapshots that could not be read, since the directory was opened; their manifests are kept as `*.bad`."""
+        self._damage: list[Damage] = []
 
     @classmethod
     async def open(
-        cls, disk: Disk, cluster: ClusterId, *, entropy: Callable[[], int], part_size: int = PART_SIZE
+        cls,
+        disk: Disk,
+        cluster: ClusterId,
+        *,
+        entropy: Callable[[], int],
+        part_size: int = PART_SIZE,
+        failpoints: Failpoints = INERT,
     ) -> Self:
-        """Find the snapshots and remove leftovers. Manifests are checked here, parts when they are read.
+        """Find the snapshots, set aside those that are damaged, remove leftovers.
+
+        Manifests are checked here, and that every part is there; the content of parts is checked when it is read.
 
         Raises:
             StorageRefused: a manifest of a later format.
             DiskError: the disk refused.
         """
-        found = cls(disk, cluster, entropy=entropy, part_size=part_size)
-        for name in await disk.names():
+        found = cls(disk, cluster, entropy=entropy, part_size=part_size, failpoints=failpoints)
+        names = await disk.names()
+        for name in names:
             if is_manifest(name):
-                await found._take(name)
+                await found._take(name, names)
         await found._remove_leftovers()
         return found
 
-    async def _take(self, name: str) -> None:
+    async def _take(self, name: str, names: list[str]) -> None:
         try:
-            manifest = decode(await self._disk.read(name, 0, await self._disk.size(name)), name)
-            if manifest.name != name or manifest.cluster != self._cluster:
-                raise LogDamaged(
-                    Damage(
-                        name,
-                        0,
-                        f"it is {manifest.name} of cluster {manifest.cluster:016x}, not what it is called",
-                    )
-                )
+            manifest = await read_manifest(self._disk, self._cluster, name)
         except LogDamaged as error:
-            self.damage.append(error.damage)
-            await self._set_aside(name)
-            return
-        self.shelve(manifest)
+            self._damage.append(error.damage)
+            id = snapshot_in(name)
+            await self._set_aside([part for part in names if is_part(part) and snapshot_in(part) == id], name)
+        else:
+            self.shelve(manifest)
 
     async def _remove_leftovers(self) -> None:
         named = {
             name for manifests in self._groups.values() for each in manifests for name in each.part_names
         }
         there = await self._disk.names()
-        await remove(self._disk, [name for name in there if is_part(name) and name not in named])
-        await remove(
-            self._disk, [name for name in there if name.endswith(ASIDE) and is_manifest(name[: -len(ASIDE)])]
-        )
+        halves = [name for name in there if name.endswith(ASIDE) and is_manifest(name[: -len(ASIDE)])]
+        leftovers = [name for name in there if is_part(name) and name not in named] + halves
+        if leftovers and self._failpoints.armed:
+            await self._failpoints.hit("snapshot.leftovers.before_remove", DiskError)
+        await remove(self._disk, leftovers)
 
     # -- asking
 
@@ -102,6 +119,11 @@ class Snapshots:
         return next((manifest for manifest in every if manifest.id == id), None)
 
     @property
+    def damage(self) -> tuple[Damage, ...]:
+        """What of snapshots could not be read, since the directory was opened."""
+        return tuple(self._damage)
+
+    @property
     def size(self) -> int:
         """Bytes that all snapshots take on disk, manifests aside."""
         return sum(each.size for manifests in self._groups.values() for each in manifests)
@@ -116,12 +138,26 @@ class Snapshots:
             DiskError: the device refused, or the snapshot was dropped.
         """
         part, name = manifest.parts[number - 1], manifest.part_name(number)
-        content = await self._disk.read(name, 0, part.length)
+        try:
+            content = await self._disk.read(name, 0, part.length)
+        except DiskError:
+            if manifest in self.all(manifest.group) and name not in await self._disk.names():
+                raise self._damaged(manifest, number, "the file is missing") from None
+            raise
         if len(content) != part.length or xxhash.xxh3_64_intdigest(content) != part.checksum:
-            damage = Damage(name, 0, "the part does not fit its checksum", f"snapshot {manifest.meta.last}")
-            self.damage.append(damage)
-            raise SnapshotDamaged(damage)
+            raise self._damaged(manifest, number, "the part does not fit its checksum")
         return content
+
+    def _damaged(self, manifest: Manifest, number: int, reason: str) -> SnapshotDamaged:
+        damage = Damage(manifest.part_name(number), 0, reason, f"group {manifest.group}: {manifest}")
+        if damage not in self._damage:
+            self._damage.append(damage)
+        return SnapshotDamaged(damage)
+
+    async def verify(self, manifest: Manifest) -> None:
+        """Read the whole stream and check it. Raises as `part` does."""
+        async for _ in self.stream(manifest):
+            pass
 
     async def piece(self, manifest: Manifest, number: int, offset: int, length: int) -> bytes:
         """Bytes of a part as they lie on disk: whoever puts the part together checks it.
@@ -148,17 +184,21 @@ class Snapshots:
             group=group,
             meta=meta,
             part_size=self._part_size,
+            failpoints=self._failpoints,
         )
 
     def receive(self, manifest: Manifest) -> Receiver:
-        """Start receiving a snapshot from another node.
+        """Start receiving a snapshot from another node; it must not be here (`find`).
 
         Raises:
             LogDamaged: it is of another cluster.
         """
         if manifest.cluster != self._cluster:
             raise LogDamaged(Damage(manifest.name, 0, f"a snapshot of cluster {manifest.cluster:016x}"))
-        return Receiver(self._disk, self.shelve, manifest)
+        assert self.find(manifest.id) is None, (
+            f"{manifest} is here: to receive it again would remove it first"
+        )
+        return Receiver(self._disk, self.shelve, manifest, failpoints=self._failpoints)
 
     def shelve(self, manifest: Manifest) -> None:
         """This snapshot is durable now."""
@@ -169,26 +209,57 @@ class Snapshots:
     # -- letting go
 
     async def keep_newest(self, group: GroupId, count: int = 1) -> None:
-        """Drop all but the newest `count` snapshots of a group. The newest is never dropped."""
+        """Drop all but the newest `count` snapshots of a group. The newest is never dropped.
+
+        Raises:
+            DiskError: the disk refused; what is left of a dropped one is removed by the next start.
+        """
         assert count >= 1, "the newest snapshot is what the log relies on"
         for manifest in self.all(group)[:-count]:
-            await self._drop(manifest)
+            self._groups[group].remove(manifest)
+            await discard(self._disk, manifest.name, manifest.part_names, self._failpoints)
 
     async def quarantine(self, manifest: Manifest) -> None:
-        """Take a damaged snapshot out of use; its files stay for people, as `*.bad`."""
-        self._groups[manifest.group].remove(manifest)
-        for name in (manifest.name, *manifest.part_names):
-            await self._set_aside(name)
+        """Take a damaged snapshot out of use; its files stay for people, as `*.bad`. Once is enough.
 
-    async def _drop(self, manifest: Manifest) -> None:
-        self._groups[manifest.group].remove(manifest)
-        await self._disk.remove(manifest.name)
+        Raises:
+            DiskError: the disk refused; it is out of use, and the next start finds it again.
+        """
+        if manifest in self._groups.get(manifest.group, []):
+            self._groups[manifest.group].remove(manifest)
+            await self._set_aside(manifest.part_names, manifest.name)
+
+    async def _set_aside(self, parts: Iterable[str], manifest: str) -> None:
+        """The manifest goes last: parts without one are leftovers, which the next start would remove."""
+        names = await self._disk.names()
+        for name in (*parts, manifest):
+            if name in names:
+                if self._failpoints.armed:
+                    await self._failpoints.hit("snapshot.quarantine.before_rename", DiskError)
+                if name == manifest:
+                    await self._disk.sync_names()
+                await self._disk.rename(name, bad_name(name, names))
+        if self._failpoints.armed:
+            await self._failpoints.hit("snapshot.quarantine.before_names_sync", DiskError)
         await self._disk.sync_names()
-        await remove(self._disk, list(manifest.part_names))
 
-    async def _set_aside(self, name: str) -> None:
-        try:
-            await self._disk.rename(name, name + QUARANTINED)
-            await self._disk.sync_names()
-        except DiskError as error:
-            self.damage.append(Damage(name, 0, f"it could not be set aside: {error}"))
+
+async def read_manifest(disk: Disk, cluster: ClusterId | None, name: str) -> Manifest:
+    """Read a manifest and see that its parts are there, content unread. With a cluster, it must be of that.
+
+    Raises:
+        LogDamaged: something of it is missing or changed.
+        StorageRefused: it is of a later format.
+        DiskError: the disk refused.
+    """
+    manifest = decode(await disk.read(name, 0, await disk.size(name)), name)
+    if manifest.name != name or cluster not in (None, manifest.cluster):
+        reason = f"it holds {manifest.name} of cluster {manifest.cluster:016x}"
+        raise LogDamaged(Damage(name, 0, reason, f"group {manifest.group}: {manifest}"))
+    names = await disk.names()
+    for part, file in zip(manifest.parts, manifest.part_names, strict=True):
+        found = await disk.size(file) if file in names else None
+        if found != part.length:
+            reason = "the file is missing" if found is None else f"it has {found} bytes and had {part.length}"
+            raise LogDamaged(Damage(file, found or 0, reason, f"group {manifest.group}: {manifest}"))
+    return manifest

@@ -4,7 +4,8 @@ A snapshot of one group is a stream of bytes (see `raftlog.machine.snapshot`), c
 last one shorter. Parts are allocated in full before they are written, as segments are, so that a full disk shows
 itself before a write and a file never grows. The manifest names them, with length and checksum of each; it is written
 last, aside, synced and renamed, after every part and every part's name is synced. Without its manifest a part is a
-leftover, and is removed at the next start.
+leftover, and is removed at the next start. A snapshot that turns out damaged is set aside: its files are renamed to
+`*.bad` (`*.bad2`, ... where that is taken), the manifest last, and are left to people.
 
     0000000000000042-0000000000000007-0123456789abcdef.snap     manifest: index, term, snapshot id
     0123456789abcdef.0001.part                                  parts: snapshot id, number from 1
@@ -26,7 +27,7 @@ import msgspec
 import xxhash
 
 from raftlog.core.durable import SnapshotMeta
-from raftlog.core.ids import ClusterId, GroupId
+from raftlog.core.ids import ClusterId, EntryId, GroupId
 from raftlog.storage.damage import Damage, LogDamaged, StorageRefused
 from raftlog.storage.format import padded
 
@@ -67,11 +68,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The running digest of the machine at `meta.last`."""
     parts: tuple[Part, ...]
 
+    def __str__(self) -> str:
+        return f"snapshot {self.id} at {self.meta.last}"
+
     @property
     def name(self) -> str:
         """The manifest's file."""
-        last = self.meta.last
-        return f"{last.index:016d}-{last.term:016d}-{self.id}{SUFFIX}"
+        return manifest_name(self.meta.last, self.id)
 
     @property
     def size(self) -> int:
@@ -88,9 +91,21 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(self.part_name(number) for number in range(1, len(self.parts) + 1))
 
 
+def manifest_name(last: EntryId, id: SnapshotId) -> str:
+    """The file of a manifest."""
+    return f"{last.index:016d}-{last.term:016d}-{id}{SUFFIX}"
+
+
 def part_name(id: SnapshotId, number: int) -> str:
     """The file of a snapshot's part, counted from 1."""
     return f"{id}.{number:04d}{PART_SUFFIX}"
+
+
+def snapshot_in(name: str) -> str | None:
+    """The id, as it is written, in the name of a manifest or a part; None for any other file."""
+    if is_manifest(name):
+        return name.removesuffix(SUFFIX).rpartition("-")[2]
+    return name.partition(".")[0] if is_part(name) else None
 
 
 def is_manifest(name: str) -> bool:

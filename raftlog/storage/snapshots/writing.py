@@ -1,15 +1,16 @@
 """A snapshot coming into being: written by its own node, or received from another."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 import xxhash
 
 from raftlog.core.durable import SnapshotMeta
 from raftlog.core.ids import ClusterId, GroupId
+from raftlog.failpoints import INERT, Failpoints
 from raftlog.storage.damage import Damage, LogDamaged
-from raftlog.storage.disk import Disk
-from raftlog.storage.snapshots.manifest import Manifest, Part, SnapshotId, encode, part_name
+from raftlog.storage.disk import Disk, DiskError, DiskFull
+from raftlog.storage.snapshots.manifest import Manifest, Part, SnapshotId, encode, manifest_name, part_name
 
 ASIDE = ".new"
 
@@ -21,7 +22,8 @@ Shelve: TypeAlias = Callable[[Manifest], None]
 class Writer:
     """Takes the stream of one snapshot, piece by piece. Holds at most one part in memory.
 
-    End with `commit` or `abandon`. A crash before `commit` returned leaves leftovers that the next start removes.
+    End with `commit` or `abandon`. A crash before `commit` returned leaves leftovers that the next start removes, or
+    the whole snapshot.
     """
 
     def __init__(
@@ -34,9 +36,11 @@ class Writer:
         group: GroupId,
         meta: SnapshotMeta,
         part_size: int,
+        failpoints: Failpoints = INERT,
     ) -> None:
         self._disk = disk
         self._shelve = shelve
+        self._failpoints = failpoints
         self._id = id
         self._cluster = cluster
         self._group = group
@@ -66,7 +70,7 @@ class Writer:
         """Make it a snapshot, in one step; `digest` is the machine's at the last entry.
 
         Raises:
-            DiskFull, DiskError: it is none; abandon it.
+            DiskFull, DiskError: it may not be one; abandon it.
         """
         await self._flush()
         assert self._parts, "a snapshot of no bytes is none"
@@ -78,20 +82,26 @@ class Writer:
             digest=digest,
             parts=tuple(self._parts),
         )
-        await seal(self._disk, manifest)
+        await seal(self._disk, manifest, self._failpoints)
         self._shelve(manifest)
         return manifest
 
     async def abandon(self) -> None:
-        """Remove what was written."""
-        await remove(self._disk, [part_name(self._id, number + 1) for number in range(len(self._parts) + 1)])
+        """Remove what was written. Not after `commit` returned.
+
+        Raises:
+            DiskError: the disk refused; what remains is removed by the next start, unless it is the whole snapshot.
+        """
+        parts = [part_name(self._id, number + 1) for number in range(len(self._parts) + 1)]
+        await discard(self._disk, manifest_name(self._meta.last, self._id), parts, self._failpoints)
 
     async def _flush(self) -> None:
         if not self._held:
             return
         content = b"".join(self._pieces)
         self._pieces, self._held = [], 0
-        await write_part(self._disk, part_name(self._id, len(self._parts) + 1), content)
+        name = part_name(self._id, len(self._parts) + 1)
+        await write_part(self._disk, name, content, self._failpoints)
         self._parts.append(Part(len(content), xxhash.xxh3_64_intdigest(content)))
 
 
@@ -101,9 +111,12 @@ class Receiver:
     A broken connection costs at most the part that was under way: `missing` says what is still wanted.
     """
 
-    def __init__(self, disk: Disk, shelve: Shelve, manifest: Manifest) -> None:
+    def __init__(
+        self, disk: Disk, shelve: Shelve, manifest: Manifest, *, failpoints: Failpoints = INERT
+    ) -> None:
         self._disk = disk
         self._shelve = shelve
+        self._failpoints = failpoints
         self.manifest = manifest
         self._have: set[int] = set()
 
@@ -113,60 +126,92 @@ class Receiver:
         return [number for number in range(1, len(self.manifest.parts) + 1) if number not in self._have]
 
     async def put(self, number: int, content: bytes) -> None:
-        """Take a part.
+        """Take a part, counted from 1.
 
         Raises:
             LogDamaged: it is not the part of this snapshot; nothing was written.
             DiskFull, DiskError: the disk refused.
         """
-        part, name = self.manifest.parts[number - 1], self.manifest.part_name(number)
+        name = self.manifest.part_name(number)
+        if not 1 <= number <= len(self.manifest.parts):
+            raise LogDamaged(
+                Damage(name, 0, f"a snapshot of {len(self.manifest.parts)} parts has no such part")
+            )
+        part = self.manifest.parts[number - 1]
         if (len(content), xxhash.xxh3_64_intdigest(content)) != (part.length, part.checksum):
             raise LogDamaged(Damage(name, 0, f"{len(content)} bytes came that do not fit the manifest"))
         if number not in self._have:
-            await write_part(self._disk, name, content)
+            await write_part(self._disk, name, content, self._failpoints)
             self._have.add(number)
 
     async def commit(self) -> Manifest:
         """Make it a snapshot here, in one step.
 
         Raises:
-            DiskFull, DiskError: it is none; abandon it.
+            DiskFull, DiskError: it may not be one; abandon it.
         """
         assert not self.missing, f"parts {self.missing} have not come"
-        await seal(self._disk, self.manifest)
+        await seal(self._disk, self.manifest, self._failpoints)
         self._shelve(self.manifest)
         return self.manifest
 
     async def abandon(self) -> None:
-        """Remove what was received."""
-        await remove(self._disk, [self.manifest.part_name(number) for number in sorted(self._have)])
+        """Remove what was received. Not after `commit` returned. Raises as `Writer.abandon` does."""
+        await discard(self._disk, self.manifest.name, self.manifest.part_names, self._failpoints)
 
 
-async def write_part(disk: Disk, name: str, content: bytes) -> None:
+async def write_part(disk: Disk, name: str, content: bytes, failpoints: Failpoints) -> None:
     """Write and sync a part; its name is not yet durable."""
     if name in await disk.names():
         await disk.remove(name)  # of an attempt that failed
+    if failpoints.armed:
+        await failpoints.hit("snapshot.part.before_allocate", DiskFull)
     await disk.allocate(name, len(content))
+    if failpoints.armed:
+        await failpoints.hit("snapshot.part.before_write", DiskError)
     await disk.write_and_sync(name, 0, [content])
+    if failpoints.armed:
+        await failpoints.hit("snapshot.part.after_sync", DiskError)
 
 
-async def seal(disk: Disk, manifest: Manifest) -> None:
-    """Make the parts a snapshot: from the last line on it survives a crash, before it there is none."""
+async def seal(disk: Disk, manifest: Manifest, failpoints: Failpoints) -> None:
+    """Make the parts a snapshot: once this returned it survives a crash, before the rename there is none."""
+    if failpoints.armed:
+        await failpoints.hit("snapshot.before_parts_sync", DiskError)
     await disk.sync_names()
     content, aside = encode(manifest), manifest.name + ASIDE
     if aside in await disk.names():
         await disk.remove(aside)
+    if failpoints.armed:
+        await failpoints.hit("snapshot.before_allocate", DiskFull)
     await disk.allocate(aside, len(content))
+    if failpoints.armed:
+        await failpoints.hit("snapshot.before_write", DiskError)
     await disk.write_and_sync(aside, 0, [content])
+    if failpoints.armed:
+        await failpoints.hit("snapshot.before_rename", DiskError)
     await disk.rename(aside, manifest.name)
+    if failpoints.armed:
+        await failpoints.hit("snapshot.before_names_sync", DiskError)
     await disk.sync_names()
+    if failpoints.armed:
+        await failpoints.hit("snapshot.after_names_sync", DiskError)
+
+
+async def discard(disk: Disk, manifest: str, parts: Iterable[str], failpoints: Failpoints) -> None:
+    """Remove a snapshot, whole or half-made: the manifest first and for good, so that none is without its parts."""
+    if failpoints.armed:
+        await failpoints.hit("snapshot.drop.before_manifest", DiskError)
+    there = set(await disk.names())
+    await remove(disk, sorted(there & {manifest, manifest + ASIDE}))
+    if failpoints.armed:
+        await failpoints.hit("snapshot.drop.before_parts", DiskError)
+    await remove(disk, sorted(there & set(parts)))
 
 
 async def remove(disk: Disk, names: list[str]) -> None:
-    """Remove those of the files that are there."""
-    there = set(await disk.names())
-    gone = [name for name in names if name in there]
-    for name in gone:
+    """Remove these files, durably."""
+    for name in names:
         await disk.remove(name)
-    if gone:
+    if names:
         await disk.sync_names()
