@@ -125,15 +125,15 @@ def _size(plan: Plan, run: Run) -> str:
 
 def _leave(best: Shrunk, out: Path, name: str, place: str) -> dict[str, Path]:
     """Write plan, trace and timeline, from one more run that is watched."""
+    files = {"plan": out / f"{name}.json", "trace": out / f"{name}.txt", "timeline": out / f"{name}.html"}
+    out.mkdir(parents=True, exist_ok=True)
+    files["plan"].write_bytes(encode(best.plan) + b"\n")
     happenings: list[Happening] = []
     run = simulator(place)(best.plan, watch=happenings.append)
     assert run.trace == best.run.trace, (
         f"watched, the run has the trace {run.trace}; unwatched {best.run.trace}"
     )
-    out.mkdir(parents=True, exist_ok=True)
-    files = {"plan": out / f"{name}.json", "trace": out / f"{name}.txt", "timeline": out / f"{name}.html"}
     line = f"{command()} replay --plan {files['plan']}"
-    files["plan"].write_bytes(encode(best.plan) + b"\n")
     files["trace"].write_text(as_text(best.plan, run, happenings, replay=line))
     files["timeline"].write_text(timeline.as_html(best.plan, run, happenings, replay=line))
     return files
