@@ -37,6 +37,32 @@ MESSAGES = {
     "candidate": ("pre-vote", "pre-vote-answer", "vote", "vote-answer"),
     "leader": ("accepted", "rejected", "heartbeat-ack", "pre-vote", "vote-answer", "read-request", "forward"),
 }
+EVENTS = (
+    "impaired",
+    "leader-change",
+    "read",
+    "redirect",
+    "restart",
+    "retry",
+    "session-opened",
+    "session-resumed",
+)
+EFFECTS = (
+    "damage-refused",
+    "doubled",
+    "io-error",
+    "lost",
+    "lost-at-a-cut",
+    "lost-writes",
+    "no-space",
+    "slow-sync",
+    "slowed",
+    "stalled-sync",
+    "stood-still",
+    "stranger",
+    "waited",
+)
+"""What faults must have led to: a nemesis that only says it struck strikes nobody."""
 ABSENT = {
     "fault/member-change": "membership changes",
     "event/transfer": "leadership transfer",
@@ -48,12 +74,15 @@ def _expect_whole_nodes(registry: Registry) -> None:
     for role, kinds in MESSAGES.items():
         for kind in kinds:
             registry.expect(f"role/{role}/{kind}", tiers=NODE)
-    for event in ("impaired", "leader-change", "restart"):
+    for event in EVENTS:
         registry.expect(f"event/{event}", tiers=NODE)
+    for effect in EFFECTS:
+        registry.expect(f"effect/{effect}", tiers=NODE)
     for fault in FAULTS:
         registry.expect(f"fault/{fault}", tiers=NODE)
     for point in ALL:
-        registry.expect(f"failpoint/{point}", tiers=NODE)
+        later = "snapshots on whole nodes" if point.startswith(("snapshot.", "truncation.", "purge.")) else ""
+        registry.expect(f"failpoint/{point}", tiers=NODE, absent=later)
 
 
 expect_core(REGISTRY)

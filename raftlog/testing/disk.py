@@ -62,6 +62,9 @@ class SimDisk:
         self._observer = observer
         self._order = asyncio.Lock()
         self._held: dict[Operation, asyncio.Event] = {}
+        self._waiting: dict[Operation, int] = {}
+        self.failures = 0
+        """How often a failure that was set has happened."""
         self._failing: dict[Operation, list[str]] = {}
         self._write_limit: int | None = None
         self._poisoned: set[str] = set()
@@ -85,6 +88,10 @@ class SimDisk:
     def hold(self, operation: Operation) -> None:
         """Let operations of this kind hang until `release`."""
         self._held.setdefault(operation, asyncio.Event())
+
+    def waiting(self, operation: Operation) -> int:
+        """How many operations of this kind hang now."""
+        return self._waiting.get(operation, 0)
 
     def release(self, operation: Operation) -> None:
         """Let what hangs go on."""
@@ -222,9 +229,14 @@ class SimDisk:
         self._check_power()
         await asyncio.sleep(self._latency(operation, size))
         if (held := self._held.get(operation)) is not None:
-            await held.wait()
+            self._waiting[operation] = self._waiting.get(operation, 0) + 1
+            try:
+                await held.wait()
+            finally:
+                self._waiting[operation] -= 1
         self._check_power()
         if reasons := self._failing.get(operation):
+            self.failures += 1
             raise DiskError(reasons.pop(0))
 
     def _allowed(self, size: int) -> int:

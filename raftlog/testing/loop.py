@@ -168,6 +168,10 @@ class SimLoop(asyncio.BaseEventLoop):
         """Whether the host stands still."""
         return host in self._parked
 
+    def waiting(self, host: str) -> int:
+        """How much of a paused host has become ready meanwhile."""
+        return len(self._parked.get(host, ()))
+
     def set_rate(self, host: str, ppm: int) -> None:
         """From now on this host's timers run at (1 + ppm / 1,000,000) of the true rate."""
         if ppm:

@@ -94,7 +94,7 @@ class SimNetwork:
         self._slow: dict[tuple[str, str], Micros] = {}
         self._cuts: dict[tuple[str, str], int] = {}
         self._cut_serial = 0
-        self._hung: dict[str, deque[Callable[[], None]]] = {}
+        self._hung: dict[str, deque[tuple[str, Callable[[], None]]]] = {}
         self._ports: dict[tuple[str, str], object] = {}
         self._residents: dict[str, list[Resident]] = {}
         self._connections: list[Connection] = []
@@ -147,8 +147,8 @@ class SimNetwork:
 
     def resume(self, host: str) -> None:
         """The host reads on, first what has piled up."""
-        for arrive in self._hung.pop(host, ()):
-            arrive()
+        for origin, arrive in self._hung.pop(host, ()):
+            self.land(origin, host, arrive)
         self._pump()
 
     def crash(self, host: str) -> None:
@@ -233,7 +233,7 @@ class SimNetwork:
             return
         held = self._hung.get(target)
         if held is not None:
-            held.append(arrive)
+            held.append((origin, arrive))
         else:
             arrive()
 

@@ -72,6 +72,9 @@ class Host:
         """Failpoints to be armed at each start until they have struck, and in the present life."""
         self.outage: dict[str, Micros] = {}
         """How long a crash at a failpoint lasts."""
+        self.still: set[int] = set()
+        """Faults that hold its process, which end with the process; so do those that keep it from reading."""
+        self.hung: set[int] = set()
         self.stalls: set[int] = set()
         self.slow: dict[int, Micros] = {}
         self.full: set[int] = set()
@@ -107,6 +110,7 @@ class Host:
         if operation != "sync":
             return 0.0
         if self.slow:
+            self.world.effects.count("slow-sync")
             return max(self.slow.values()) / 1e6
         return self._lots.choice(self.world.plan.sync) / 1e6
 
@@ -116,15 +120,23 @@ class Host:
         if self.stalls:
             self.disk.hold("sync")
         else:
+            if self.disk.waiting("sync"):
+                self.world.effects.count("stalled-sync")
             self.disk.release("sync")
+
+    def _replace(self, disk: SimDisk) -> None:
+        """The same machine's disk as the next process finds it."""
+        for _ in range(self.disk.failures):
+            self.world.effects.count("io-error")
+        self.disk = disk
+        self.settle_disk()
 
     def erase(self) -> None:
         """The disk is gone; an empty one takes its place."""
         self.lost, self.wiped = "its disk was wiped", True
         self._die()
         self.disk.power_off()
-        self.disk = self._new_disk()
-        self.settle_disk()
+        self._replace(self._new_disk())
 
     # -- life
 
@@ -224,6 +236,8 @@ class Host:
 
     def _say(self, text: str, fields: Mapping[str, object]) -> None:
         if not text.startswith("role: "):
+            if text.startswith("cannot write"):
+                self.world.effects.count("no-space")
             return self.world.chronicle.note(self.name, "event", text, detail=str(dict(fields)))
         role, term = text.removeprefix("role: "), fields["term"]
         leader = fields["leader"]
@@ -237,6 +251,7 @@ class Host:
         """A fresh directory: the node is nobody until an operator makes it a member."""
         if not self.wiped:
             self.world.broke(Violation("D11", f"{self.name} waits to be initialised and was not wiped"))
+        self.world.effects.count("stranger")
         if identity.node == self.id:
             self.world.broke(Violation("D11", f"{self.name} came back from an empty disk under its old id"))
 
@@ -271,14 +286,15 @@ class Host:
     def kill(self) -> None:
         """The process dies at once; the page cache survives."""
         self._die()
-        self.disk = self.disk.after_kill()
-        self.settle_disk()
+        self._replace(self.disk.after_kill())
 
     def lose_power(self) -> None:
         """The machine goes dark: what no sync covered is kept or lost by chance."""
         self._die()
-        self.disk = self.disk.after_crash()
-        self.settle_disk()
+        before = self.disk.platter
+        self._replace(self.disk.after_crash())
+        if before.undecided and before.fingerprint() != self.disk.platter.fingerprint():
+            self.world.effects.count("lost-writes")
         if self.ledger is not None and not self.damaged and not self.lost:
             self._check_survival()
 
@@ -299,6 +315,10 @@ class Host:
         self.ledger = Ledger(self.ledger.durable)
 
     def _die(self) -> None:
+        self.still.clear()
+        self.hung.clear()
+        self.world.effects.still.discard(self.name)
+        self.world.effects.hung.discard(self.name)
         self.world.loop.resume(self.name)
         self.world.network.crash(self.name)
         life, self._life = self._life, None
@@ -314,8 +334,7 @@ class Host:
         error = None if task.cancelled() else task.exception()
         if self._life is life:
             self._life, self.node = None, None
-            self.disk = self.disk.after_kill()
-            self.settle_disk()
+            self._replace(self.disk.after_kill())
         if error is not None:
             self._judge(life, list(_leaves(error)))
         elif not life.dead:
@@ -329,6 +348,7 @@ class Host:
         refused = [error for error in errors if isinstance(error, LogDamaged | StorageRefused)]
         if refused and self.damaged:
             self.lost = str(refused[0])
+            self.world.effects.count("damage-refused")
             return self.world.chronicle.note(self.name, "crash", f"stays down: {refused[0]}")
         for error in errors:
             if not isinstance(error, expected):

@@ -63,8 +63,6 @@ class Nemesis:
         self._cuts: dict[int, frozenset[links.Link]] = {}
         self._cut: set[links.Link] = set()
         self._squalls: dict[int, Weather] = {}
-        self._hung: dict[str, set[int]] = {}
-        self._still: dict[str, set[int]] = {}
         self._stopping: set[asyncio.Task[None]] = set()
 
     def before_birth(self) -> None:
@@ -192,30 +190,28 @@ class Nemesis:
     def _pause(self, fault: Pause, serial: int) -> str | None:
         hosts = [host for host in self._hosts(fault.nodes) if host.runs]
         for host in hosts:
-            self._hold(host.name, serial, self._still)
-            self._hold(host.name, serial, self._hung)
-            self.world.loop.pause(host.name)
-            self.world.network.hang(host.name)
+            host.still.add(serial)
+            host.hung.add(serial)
+            self._settle(host)
 
         def undo() -> None:
             for host in hosts:
-                if self._let_go(host.name, serial, self._still):
-                    self.world.loop.resume(host.name)
-                if self._let_go(host.name, serial, self._hung):
-                    self.world.network.resume(host.name)
+                host.still.discard(serial)
+                host.hung.discard(serial)
+                self._settle(host)
 
         return self._lasting(hosts, fault.span, serial, undo)
 
     def _hang(self, fault: Hang, serial: int) -> str | None:
         hosts = [host for host in self._hosts(fault.nodes) if host.runs]
         for host in hosts:
-            self._hold(host.name, serial, self._hung)
-            self.world.network.hang(host.name)
+            host.hung.add(serial)
+            self._settle(host)
 
         def undo() -> None:
             for host in hosts:
-                if self._let_go(host.name, serial, self._hung):
-                    self.world.network.resume(host.name)
+                host.hung.discard(serial)
+                self._settle(host)
 
         return self._lasting(hosts, fault.span, serial, undo)
 
@@ -224,14 +220,26 @@ class Nemesis:
             self._until(span, serial, undo)
         return _names(hosts)
 
-    def _hold(self, host: str, serial: int, held: dict[str, set[int]]) -> None:
-        held.setdefault(host, set()).add(serial)
-
-    def _let_go(self, host: str, serial: int, held: dict[str, set[int]]) -> bool:
-        """Whether this was the last fault that held the host."""
-        serials = held.get(host, set())
-        serials.discard(serial)
-        return not serials
+    def _settle(self, host: Host) -> None:
+        """Let the host be as its faults want it."""
+        world, name = self.world, host.name
+        if not host.still and world.loop.paused(name):
+            if world.loop.waiting(name):
+                world.effects.count("stood-still")
+            world.effects.still.discard(name)
+            world.loop.resume(name)
+        if not host.hung and world.network.is_hung(name):
+            before = world.chronicle.frames
+            world.effects.hung.discard(name)
+            world.network.resume(name)
+            if world.chronicle.frames > before:
+                world.effects.count("waited")
+        if host.hung:
+            world.network.hang(name)
+            world.effects.hung.add(name)
+        if host.still:
+            world.loop.pause(name)
+            world.effects.still.add(name)
 
     def _wipe(self, fault: Wipe) -> str | None:
         host = self._one(fault.node)
@@ -273,11 +281,13 @@ class Nemesis:
 
     def _apply_cuts(self) -> None:
         wanted = set().union(*self._cuts.values())
+        self.world.effects.cuts = frozenset(wanted & self._cut)
         for origin, target in sorted(self._cut - wanted):
             self.world.network.mend(origin, target)
         for origin, target in sorted(wanted - self._cut):
             self.world.network.cut(origin, target)
         self._cut = wanted
+        self.world.effects.cuts = frozenset(wanted)
 
     def _squall(self, fault: Squall, serial: int) -> str:
         self._squalls[serial] = fault.weather
@@ -299,8 +309,15 @@ class Nemesis:
         if origin is None or target is None or origin is target:
             return None
         network, ends = self.world.network, (origin.name, target.name)
+        slow = self.world.effects.slow
         network.slow(*ends, fault.delay)
-        self._until(fault.span, serial, lambda: network.slow(*ends, 0))
+        slow[ends] = fault.delay
+
+        def undo() -> None:
+            network.slow(*ends, 0)
+            slow.pop(ends, None)
+
+        self._until(fault.span, serial, undo)
         return f"{origin.name} to {target.name} by {fault.delay / 1e3:g} ms"
 
     # -- clocks

@@ -6,6 +6,7 @@ from random import Random
 from jepsen_like.sim.faults import AnyFault, ends
 from jepsen_like.sim.happening import Watch
 from jepsen_like.sim.node.callers import Caller, Story, addresses, all_of, visit
+from jepsen_like.sim.node.effects import Leak
 from jepsen_like.sim.node.images import durable_only, image_of
 from jepsen_like.sim.node.nemesis import Nemesis
 from jepsen_like.sim.node.peace import make_peace
@@ -50,6 +51,8 @@ class Simulation:
             return self._failed("deadlock", problem)
         except SimLeak as problem:
             return self._failed("leak", problem)
+        except Leak as leak:
+            return self._ended("invalid", problem=str(leak))
         except Violation as problem:
             return self._failed(problem.oracle, problem)
         except Exception as problem:  # noqa: BLE001 - whatever a node or a client raises is a finding

@@ -10,6 +10,7 @@ from jepsen_like.sim.faults import LEADER, Failpoint
 from jepsen_like.sim.happening import Watch
 from jepsen_like.sim.invariants import Checker
 from jepsen_like.sim.node.chronicle import Chronicle
+from jepsen_like.sim.node.effects import Effects, Leak
 from jepsen_like.sim.node.hearing import Hearing
 from jepsen_like.sim.node.host import Host
 from jepsen_like.sim.node.images import image_of
@@ -42,6 +43,7 @@ class World:
         self.chronicle = Chronicle(loop, watch)
         self.checker = Checker()
         self._hearing = Hearing(self.chronicle.count)
+        self.effects = Effects(self.chronicle.count)
         self.network = SimNetwork(self.draw("network"), loop, plan.weather)
         self.network.observer = self
         self.watches_failpoints = any(isinstance(fault, Failpoint) for fault in plan.faults)
@@ -165,23 +167,34 @@ class World:
 
     def sent(self, origin: str, target: str, lane: str, frame: bytes) -> int:
         """See `Observer.sent`."""
-        return self.chronicle.sent(origin, target, lane, frame)
+        flight = self.chronicle.sent(origin, target, lane, frame)
+        try:
+            self.effects.sent(flight, origin, self.loop.micros)
+        except Leak as leak:
+            self.broke(leak)
+        return flight
 
     def arrived(self, flight: int, origin: str, target: str, lane: str, frame: bytes) -> None:
         """See `Observer.arrived`."""
         self.chronicle.arrived(flight, origin, target, lane, frame)
+        try:
+            self.effects.arrived(flight, origin, target, self.loop.micros)
+        except Leak as leak:
+            return self.broke(leak)
         if lane == "client":
             if frame and target in self._nodes:
                 self._hearing.asked(target, frame)
             elif frame:
                 self._hearing.answered(frame)
-            return
+            return None
         self.chronicle.frames += 1
         node = self._nodes.get(target)
         if node is not None and node.node is not None:
             role = node.node.core._role.name
             self.chronicle.count(f"role/{role}/{self.chronicle.kind(flight)}")
+        return None
 
     def lost(self, flight: int, origin: str, target: str) -> None:
         """See `Observer.lost`."""
         self.chronicle.lost(flight, origin, target)
+        self.effects.lost(flight, origin, target)
