@@ -177,6 +177,12 @@ def _partition(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
     return Partition(at=at, sides=tuple(tuple(side) for side in sides), span=_span(random))
 
 
+def _deposed(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
+    """The leader is cut off with a client, for about as long as it takes the others to replace it: logs part."""
+    timeout = random.choice((400_000, 800_000, 1_500_000, 2_500_000))
+    return Partition(at=at, sides=((LEADER, "c1"), names), span=timeout + random.randrange(timeout))
+
+
 def _one_way(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
     origin = _one(random, names)
     pair = ((origin,), tuple(name for name in names if name != origin))
@@ -262,6 +268,8 @@ EVERYWHERE: dict[str, Draw] = {
     "campaign": lambda random, at, names: Campaign(at=at, node=random.choice(names)),
     "crash": _crash,
     "crash-2": _crash,
+    "deposed": _deposed,
+    "deposed-2": _deposed,
     "disk-slow": lambda random, at, names: DiskSlow(
         at=at, node=_one(random, names), latency=random.randrange(5_000, 400_000), span=_span(random)
     ),
