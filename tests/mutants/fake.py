@@ -18,6 +18,7 @@ class Service:
     def answer(self, seed: int) -> int:
         """The seed, doubled."""
         doubled = seed * 2
+        assert doubled >= 0, "seeds are not negative"
         return doubled
 
     @property

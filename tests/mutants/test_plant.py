@@ -49,7 +49,7 @@ def test_edits_of_one_function_add_up() -> None:
     "change, said",
     [
         ({"old": "seed * 4"}, "occurs 0 times"),
-        ({"old": "seed"}, "occurs 3 times"),
+        ({"old": "seed"}, "occurs 4 times"),
         ({"where": f"{FAKE}:Service.gone"}, "there is no tests.mutants.fake:Service.gone"),
         ({"where": "tests.mutants.gone:Service"}, "No module named"),
         ({"where": f"{FAKE}:HOUR"}, "is not a function"),
