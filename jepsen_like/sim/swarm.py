@@ -227,6 +227,8 @@ def _failpoint(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
     action = random.choice(("crash", "crash", "error", "delay"))
     if point.startswith("wal.") and point.endswith(".before_sync"):
         action = "crash"  # what is not synced may be torn then: nothing else there is as telling
+    elif point == "applying.before_entry" and random.random() < 0.5:
+        action = "error"  # the machine is built anew from the log
     longest = 800 if ALL[point].waits else 200
     what = f"delay({random.randint(1, longest)}ms)" if action == "delay" else action
     # Armed anew at each start, an error that always comes first would keep a node from ever starting.
@@ -261,7 +263,14 @@ SCARCE = (
     "wal.shutdown.",
 )
 """Reached a few times in a life at most, or once."""
-PIVOTAL = ("applying.before_entry", "wal.roll.before_sync", "wal.seal.before_sync", "writer.before_retry")
+PIVOTAL = (
+    "applying.before_entry",
+    "wal.append.before_sync",
+    "wal.mark.before_sync",
+    "wal.roll.before_sync",
+    "wal.seal.before_sync",
+    "writer.before_retry",
+)
 """Where a strike leads on to other points: rebuilding a machine, zeroing a torn write, waiting for space."""
 POINTS = [*sorted(ALL), *PIVOTAL * 4, *["wal.roll.before_sync"] * 6]
 EVERYWHERE: dict[str, Draw] = {
