@@ -1,8 +1,8 @@
 """Keeps a simulation to itself: inside, real clocks, entropy and threads are refused, and the refusal names the caller.
 
 Python code is stopped wherever it reaches for one of them: through the module (`time.time()`) or through a name that it
-imported earlier (`from time import time`). Not covered, because nothing can stand in their place: clocks that C code
-reads by itself, such as `datetime.now()`. A machine that uses one shows up in the replicas' digests instead.
+imported earlier (`from time import time`). Not covered: functions that were put into some structure before, and clocks
+that C code reads by itself, such as `datetime.now()`. A machine that uses one shows in the replicas' digests instead.
 """
 
 import os
