@@ -56,7 +56,7 @@ def soak(workers: int, span: Micros, directory: Path, rounds: int | None, keep_g
 def _one_round(tier: Tier, workers: int, span: Micros, directory: Path) -> int:
     path = directory / f"{tier}-{build.this().source}.jsonl"
     first = _next_seed(directory, tier)
-    asides().print(f"{path}: seeds {first:,} to {first + ROUND[tier] - 1:,}", style="dim")
+    asides().print(f"{path}: seeds {first:,} to {first + ROUND[tier] - 1:,}", style="dim", soft_wrap=True)
     campaign = Campaign(
         tier=tier,
         seeds=range(first, first + ROUND[tier]),
