@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jepsen_like.check.finding import Anomaly
+from jepsen_like.check.frozen import exact
 from jepsen_like.check.history import UNKNOWN, EventType, Operation
 from jepsen_like.check.misused import Misused
-from jepsen_like.check.model import frozen
 
 Key = Hashable
 Element = Hashable
@@ -59,7 +59,7 @@ def _transaction(number: int, operation: Operation) -> Transaction:
         kind, what = _KINDS[str(action[0])], action[2] if len(action) == 3 else None
         if kind == "r" and not isinstance(what, list | tuple | None):
             raise Misused(f"a read answers a list, not {what!r}")
-        actions.append((kind, frozen(action[1]), frozen(what) or () if kind == "r" else frozen(what)))
+        actions.append((kind, exact(action[1]), exact(what) or () if kind == "r" else exact(what)))
     found = Transaction(number, operation, tuple(actions))
     for kind, key, what in actions:
         if kind == "append":

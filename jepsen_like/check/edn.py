@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from jepsen_like.check.model import frozen
+from jepsen_like.check.frozen import frozen
 from jepsen_like.check.unreadable import Unreadable
 
 DEEPEST = 100  # levels of nesting; no history needs ten

@@ -10,9 +10,10 @@ from typing import ClassVar
 
 import msgspec
 
-from jepsen_like.check.history import UNKNOWN, EventType, Operation, Value
+from jepsen_like.check.frozen import exact
+from jepsen_like.check.history import UNKNOWN, EventType, Operation, Unknown, Value
 from jepsen_like.check.misused import Misused, unknown
-from jepsen_like.check.model import ILLEGAL, Illegal, Model, State, frozen
+from jepsen_like.check.model import ILLEGAL, Illegal, Model, State, exactly
 
 
 class Queue(Model):
@@ -36,6 +37,9 @@ class Queue(Model):
 
     def observes(self, f: str, argument: Value, result: Value) -> bool:
         return f == "dequeue" and result is None
+
+    def arranged(self, operation: Operation) -> Operation:
+        return exactly(operation)
 
     def fitted(self, operations: Sequence[Operation]) -> Model:
         return _FittedQueue(operations)
@@ -106,6 +110,14 @@ class Counter(Model):
     def observes(self, f: str, argument: Value, result: Value) -> bool:
         return f == "read" or argument == 0
 
+    def arranged(self, operation: Operation) -> Operation:
+        number = operation.result if operation.f == "read" else operation.argument
+        if isinstance(number, bool) or not isinstance(number, int | float | Unknown | None):
+            raise Misused(f"a counter is made of numbers, not of {number!r}: {operation}")
+        if operation.f == "read" and number is None:
+            raise Misused(f"a read of a counter answers a number: {operation}")
+        return operation
+
     def goal(self, f: str, argument: Value, result: Value) -> State | Illegal:
         return result if f == "read" else ILLEGAL
 
@@ -146,10 +158,10 @@ class GrowSet(Model):
     def arranged(self, operation: Operation) -> Operation:
         result = operation.result
         if operation.f != "read" or result is UNKNOWN:
-            return operation
+            return exactly(operation)
         if result is not None and not isinstance(result, list | tuple | set | frozenset):
             raise Misused(f"a read of a set answers its members, not {result!r}")
-        members = frozenset(frozen(each) for each in result or ())
+        members = frozenset(map(exact, result or ()))
         return msgspec.structs.replace(operation, result=members)
 
     def goal(self, f: str, argument: Value, result: Value) -> State | Illegal:

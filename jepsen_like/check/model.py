@@ -4,6 +4,9 @@ from collections.abc import Hashable, Sequence
 from enum import Enum
 from typing import Any, ClassVar, Final, TypeAlias
 
+import msgspec
+
+from jepsen_like.check.frozen import exact
 from jepsen_like.check.history import UNKNOWN, Operation, Value
 
 State: TypeAlias = Any
@@ -119,19 +122,12 @@ class SequentialModel(Model):
     def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
         """As `apply` says; illegal if the answer was another one."""
         after, answer = self.apply(state, f, argument)
-        return after if result is UNKNOWN or answer == result else ILLEGAL
+        return after if result is UNKNOWN or exact(answer) == exact(result) else ILLEGAL
 
 
-def frozen(value: Value) -> Value:
-    """The value in an immutable, hashable form: lists become tuples, sets frozensets, dicts tuples of pairs.
-
-    The pairs of a dict stand in the order of their keys' notation. Equal values become equal forms.
-    """
-    if isinstance(value, list | tuple):
-        return tuple(frozen(each) for each in value)
-    if isinstance(value, dict):
-        pairs = [(frozen(key), frozen(each)) for key, each in value.items()]
-        return tuple(sorted(pairs, key=lambda pair: repr(pair[0])))
-    if isinstance(value, set | frozenset):
-        return frozenset(frozen(each) for each in value)
-    return bytes(value) if isinstance(value, bytearray) else value
+def exactly(operation: Operation) -> Operation:
+    """The operation with exact argument and result: what models of stored values make of it in `arranged`."""
+    argument, result = exact(operation.argument), exact(operation.result)
+    if argument is operation.argument and result is operation.result:
+        return operation
+    return msgspec.structs.replace(operation, argument=argument, result=result)

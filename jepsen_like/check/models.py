@@ -8,10 +8,11 @@ from typing import ClassVar
 
 import msgspec
 
+from jepsen_like.check.frozen import exact
 from jepsen_like.check.gathering import Counter, GrowSet, Queue
 from jepsen_like.check.history import UNKNOWN, Operation, Value
 from jepsen_like.check.misused import Misused, unknown
-from jepsen_like.check.model import ILLEGAL, Illegal, Model, State, frozen
+from jepsen_like.check.model import ILLEGAL, Illegal, Model, State, exactly
 
 
 class Register(Model):
@@ -20,7 +21,7 @@ class Register(Model):
     knows: ClassVar[tuple[str, ...]] = ("read", "write")
 
     def __init__(self, initial: Value = None) -> None:
-        self.initial = frozen(initial)
+        self.initial = exact(initial)
 
     def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
         if f == "read":
@@ -44,6 +45,9 @@ class Register(Model):
     def leads(self, state: State, goal: State) -> bool:
         return bool(state == goal)
 
+    def arranged(self, operation: Operation) -> Operation:
+        return exactly(operation)
+
 
 class CasRegister(Model):
     """A register with `cas [old, new]`, which answers False where the comparison failed, and anything else if it set.
@@ -54,7 +58,7 @@ class CasRegister(Model):
     knows: ClassVar[tuple[str, ...]] = ("read", "write", "cas")
 
     def __init__(self, initial: Value = None) -> None:
-        self.initial = frozen(initial)
+        self.initial = exact(initial)
 
     def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
         if f == "read":
@@ -84,9 +88,7 @@ class CasRegister(Model):
         return bool(state == goal)
 
     def arranged(self, operation: Operation) -> Operation:
-        if operation.f == "cas" and not _is_pair(operation.argument):
-            raise Misused(f"cas takes [old, new], not {operation.argument!r}")
-        return operation
+        return _comparison(operation) if operation.f == "cas" else exactly(operation)
 
 
 def _compared(state: State, old: Value, new: Value, result: Value) -> State | Illegal:
@@ -97,8 +99,11 @@ def _compared(state: State, old: Value, new: Value, result: Value) -> State | Il
     return new if state == old else ILLEGAL
 
 
-def _is_pair(value: Value) -> bool:
-    return isinstance(value, list | tuple) and len(value) == 2
+def _comparison(operation: Operation) -> Operation:
+    """A `cas` with exact values. What it answers is no value: False stays what it is."""
+    if not isinstance(operation.argument, list | tuple) or len(operation.argument) != 2:
+        raise Misused(f"cas takes [old, new], not {operation.argument!r}")
+    return msgspec.structs.replace(operation, argument=exact(operation.argument))
 
 
 class Mutex(Model):
@@ -135,10 +140,10 @@ class KeyValue(Model):
     knows: ClassVar[tuple[str, ...]] = ("get", "put", "append", "delete", "cas", "read", "write")
 
     def __init__(self, initial: Value = None) -> None:
-        self.initial = frozen(initial)
+        self.initial = exact(initial)
 
     def partition(self, operation: Operation) -> Hashable:
-        return frozen(operation.key)  # type: ignore[no-any-return]  # frozen values are hashable
+        return exact(operation.key)  # type: ignore[no-any-return]  # frozen values are hashable
 
     def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
         if f == "get" or f == "read":
@@ -183,9 +188,7 @@ class KeyValue(Model):
     def arranged(self, operation: Operation) -> Operation:
         if operation.key is None:
             operation = _keyed(operation)
-        if operation.f == "cas" and not _is_pair(operation.argument):
-            raise Misused(f"cas takes [old, new], not {operation.argument!r}")
-        return operation
+        return _comparison(operation) if operation.f == "cas" else exactly(operation)
 
 
 def _joined(state: State, argument: Value) -> State | Illegal:
@@ -256,7 +259,7 @@ _ACTIONS = {"r": "r", "read": "r", "w": "w", "write": "w"}
 
 
 def _pairs(mapping: Mapping[Value, Value]) -> list[tuple[Value, Value]]:
-    return [(frozen(key), frozen(value)) for key, value in mapping.items()]
+    return [(exact(key), exact(value)) for key, value in mapping.items()]
 
 
 def _first_repr(pair: tuple[Value, Value]) -> str:
@@ -278,7 +281,7 @@ def _actions(f: str, value: Value) -> tuple[tuple[str, Value, Value], ...]:
         ):
             raise Misused(f"a transaction is a list of [r, key, value] and [w, key, value], not {value!r}")
         found.append(
-            (_ACTIONS[str(action[0])], frozen(action[1]), frozen(action[2]) if len(action) == 3 else None)
+            (_ACTIONS[str(action[0])], exact(action[1]), exact(action[2]) if len(action) == 3 else None)
         )
     return tuple(found)
 

@@ -4,8 +4,9 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
+from jepsen_like.check.frozen import exact, frozen
 from jepsen_like.check.history import UNKNOWN, EventType, Operation
-from jepsen_like.check.model import ILLEGAL, Illegal, Model, State, frozen
+from jepsen_like.check.model import ILLEGAL, Illegal, Model, State
 
 
 class Scene:
@@ -162,6 +163,7 @@ def _twins(unanswered: Sequence[Operation]) -> list[int]:
     latest: dict[tuple[str, Any], int] = {}
     twins = []
     for place, operation in enumerate(unanswered):
-        twins.append(latest.get((operation.f, operation.argument), -1))
-        latest[(operation.f, operation.argument)] = place
+        deed = (operation.f, exact(operation.argument))
+        twins.append(latest.get(deed, -1))
+        latest[deed] = place
     return twins

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jepsen_like.check.finding import Anomaly, Finding
+from jepsen_like.check.frozen import exact
 from jepsen_like.check.history import Event, EventType, Operation, Value, paired
-from jepsen_like.check.model import frozen
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ def _added(operations: list[Operation]) -> dict[Value, _Element]:
     elements: dict[Value, _Element] = {}
     for operation in operations:
         if operation.f == "add":
-            element = elements.setdefault(frozen(operation.argument), _Element())
+            element = elements.setdefault(exact(operation.argument), _Element())
             element.attempted = element.attempted or operation.outcome is not EventType.FAIL
             if operation.outcome is EventType.OK:
                 element.known = operation.returned
@@ -74,7 +74,7 @@ def _added(operations: list[Operation]) -> dict[Value, _Element]:
 
 
 def _wrong_in(read: Operation, elements: dict[Value, _Element]) -> Iterable[Anomaly]:
-    for value, times in Counter(map(frozen, read.result or ())).items():
+    for value, times in Counter(map(exact, read.result or ())).items():
         if value not in elements or not elements[value].attempted:
             yield Anomaly("unexpected", f"{_named(read)} shows {value!r}, which nobody added", read.returned)
         if times > 1:
@@ -83,7 +83,7 @@ def _wrong_in(read: Operation, elements: dict[Value, _Element]) -> Iterable[Anom
 
 def _learn(elements: dict[Value, _Element], operations: list[Operation], reads: list[Operation]) -> None:
     """What the reads say of each element. An element is known from the earliest answer that proves it."""
-    members = {read.invoked: frozenset(map(frozen, read.result or ())) for read in reads}
+    members = {read.invoked: frozenset(map(exact, read.result or ())) for read in reads}
     for read in sorted(reads, key=lambda each: each.returned or 0):
         for value in members[read.invoked]:
             element = elements.get(value)

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from jepsen_like.check.finding import Anomaly, Finding
+from jepsen_like.check.frozen import exact
 from jepsen_like.check.history import Event, EventType, Operation, Value, paired
-from jepsen_like.check.model import frozen
 
 
 def check_total_queue(history: Iterable[Event], *, at_least_once: bool = False) -> Finding:
@@ -24,8 +24,8 @@ def check_total_queue(history: Iterable[Event], *, at_least_once: bool = False) 
     certain: Counter[Value] = Counter()
     for operation in operations:
         if operation.f == "enqueue" and operation.outcome is not EventType.FAIL:
-            attempts[frozen(operation.argument)] += 1
-            certain[frozen(operation.argument)] += operation.outcome is EventType.OK
+            attempts[exact(operation.argument)] += 1
+            certain[exact(operation.argument)] += operation.outcome is EventType.OK
     taken = [pair for operation in operations for pair in _taken(operation)]
     anomalies: list[Anomaly] = []
     remarks: list[Anomaly] = []
@@ -55,7 +55,7 @@ def _taken(operation: Operation) -> list[tuple[Value, int]]:
     if operation.outcome is not EventType.OK or operation.returned is None:
         return []
     if operation.f == "dequeue":
-        return [] if operation.result is None else [(frozen(operation.result), operation.returned)]
+        return [] if operation.result is None else [(exact(operation.result), operation.returned)]
     if operation.f == "drain":
-        return [(frozen(each), operation.returned) for each in operation.result or ()]
+        return [(exact(each), operation.returned) for each in operation.result or ()]
     return []

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from jepsen_like.check.finding import Anomaly, Finding
+from jepsen_like.check.frozen import exact
 from jepsen_like.check.history import Event, EventType, Value, paired
-from jepsen_like.check.model import frozen
 
 
 def check_unique_ids(history: Iterable[Event], *, f: str = "generate") -> Finding:
@@ -14,7 +14,7 @@ def check_unique_ids(history: Iterable[Event], *, f: str = "generate") -> Findin
     answered = [each for each in paired(list(history)) if each.f == f and each.outcome is EventType.OK]
     for operation in sorted(answered, key=lambda each: each.returned or 0):
         assert operation.returned is not None, f"an answered operation returned nowhere: {operation}"
-        earlier = first.setdefault(frozen(operation.result), operation.returned)
+        earlier = first.setdefault(exact(operation.result), operation.returned)
         if earlier != operation.returned:
             sentence = (
                 f"process {operation.process} was given {operation.result!r}, as was given at event {earlier}"

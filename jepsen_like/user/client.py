@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 import msgspec
 
 from jepsen_like.check import History
-from jepsen_like.check.model import frozen
+from jepsen_like.check.frozen import frozen
 from jepsen_like.sim.node.callers import Caller
 from raftlog.client import Client
 from raftlog.machine.calls import CallFailed

@@ -5,7 +5,8 @@ from random import Random
 from typing import Any
 
 from jepsen_like.check import UNKNOWN, Event, EventType, History, Model, Operation
-from jepsen_like.check.model import ILLEGAL, frozen
+from jepsen_like.check.frozen import frozen
+from jepsen_like.check.model import ILLEGAL
 
 Choice = Callable[[Random], tuple[str, Any, Any]]
 """Draws one operation: f, key, argument."""
