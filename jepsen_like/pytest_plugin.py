@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from jepsen_like.user.cluster import SimulatedCluster
 
 MARK = (
-    "simulate(seeds=20, machine=..., faults=(), nodes=3, span='30s', deadline=10.0, model=None, record=None, "
-    "invariant=None, machine_faults=False, slow='20ms', another_process=True): run this async test on a simulated "
-    "cluster, once per seed (jepsen_like)"
+    "simulate(seeds=20, machine=..., faults=(), nodes=3, span='30s', deadline=10.0, limit='10min', model=None,"
+    " record=None, invariant=None, machine_faults=False, slow='20ms', another_process=True): run this async test on"
+    " a simulated cluster, once per seed (jepsen_like)"
 )
 
 
@@ -69,6 +69,7 @@ def cluster(request: pytest.FixtureRequest) -> "Iterator[SimulatedCluster]":
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
     """Run a marked test under its seeds."""
+    __tracebackhide__ = True
     mark = pyfuncitem.get_closest_marker("simulate")
     if mark is None:
         return None

@@ -5,8 +5,9 @@ from typing import Any
 
 from jepsen_like.sim.verdict import Violation
 from jepsen_like.user.place import told
-from jepsen_like.user.steps import Look, Step, noted, raised, stepping, written
-from jepsen_like.user.words import command_text, result_text
+from jepsen_like.user.steps import Look, Step, Stepping, noted, raised, stepping, written
+from jepsen_like.user.watched import INSTEAD
+from jepsen_like.user.words import LOOK, command_text, difference, result_text
 from raftlog.core.entry import Entry, EntryKind, decode_commands
 from raftlog.machine.applier import Applier
 from raftlog.machine.contract import ApplyStopped, Context, StateMachine
@@ -41,6 +42,7 @@ class Audit:
         self._live = live or {}
         self._look = Look()
         self._before: int | None = None
+        self._log: Sequence[Entry] = ()
         self.steps: list[Step] = []
         """What every command did, to be compared with another process."""
         self.found: Violation | None = None
@@ -48,6 +50,7 @@ class Audit:
 
     def run(self, log: Sequence[Entry]) -> Violation | None:
         """Run a whole log, from its first entry; the first thing that does not hold, or None."""
+        self._log = log
         with sealed():
             lived = Applier(stepping(self._make, self._around))
             self._before = self._look.state(lived.machine)
@@ -68,27 +71,8 @@ class Audit:
         if self.found is not None:
             return
         again = restored.apply(entry)
-        if answers != again:
-            ordinal = next(
-                at for at, pair in enumerate(zip(answers, again, strict=True)) if pair[0] != pair[1]
-            )
-            body = decode_commands(entry.payload)[ordinal].body
-            one, other = (
-                result_text(lived.machine.inner, body, noted(each[ordinal]))  # type: ignore[attr-defined]
-                for each in (answers, again)
-            )
-            what = self._command(lived, entry, ordinal)
-            self._blame(
-                "restore",
-                f"{what} answers {one}, but {other} on a replica restored from a snapshot before it:"
-                " something is kept that the snapshot does not hold",
-            )
-        elif self._look.every == 1 and written(lived.machine) != written(restored.machine):
-            what = self._command(lived, entry, len(answers) - 1)
-            self._blame(
-                "restore",
-                f"after {what} a replica restored from a snapshot before it is in another state than one that lived on",
-            )
+        if answers != again or (self._look.every == 1 and not _alike(lived, restored)):
+            self._restored_differs(lived, restored, entry, answers, again)
         elif self._live.get(entry.index, lived.digest) != lived.digest:
             what = self._command(lived, entry, len(answers) - 1)
             self._blame(
@@ -96,8 +80,42 @@ class Audit:
                 f"the nodes of the run answered otherwise than the same log does now, up to {what}",
             )
 
+    def _restored_differs(
+        self, lived: Applier, restored: Applier, entry: Entry, answers: list[Result], again: list[Result]
+    ) -> None:
+        """It is the snapshot's fault only if a replica that lives through the same log once more does not differ."""
+        twin, third = self._applier(), answers
+        for each in self._log[: entry.index]:
+            third = twin.apply(each)
+        if third != answers or not _alike(lived, twin):
+            said = self._difference(lived, twin, entry, answers, third)
+            self._blame("determinism", f"{said} on another replica with the same log: {LOOK}")
+        else:
+            said = self._difference(lived, restored, entry, answers, again)
+            self._blame(
+                "restore",
+                f"{said} on a replica restored from a snapshot before it:"
+                " something is kept that the snapshot does not hold",
+            )
+
+    def _difference(
+        self, lived: Applier, other: Applier, entry: Entry, answers: list[Result], others: list[Result]
+    ) -> str:
+        machine = _inner(lived)
+        unequal = [at for at, pair in enumerate(zip(answers, others, strict=True)) if pair[0] != pair[1]]
+        if not unequal:
+            what = self._command(lived, entry, len(answers) - 1)
+            said = difference(machine, written(lived.machine), written(other.machine))
+            return f"{what} leaves another state{said}"
+        body = decode_commands(entry.payload)[unequal[0]].body
+        one, two = (result_text(machine, body, noted(each[unequal[0]])) for each in (answers, others))
+        return f"{self._command(lived, entry, unequal[0])} answers {one}, but {two}"
+
+    def _applier(self) -> Applier:
+        return Applier(stepping(self._make, lambda machine, body, context, run: run()))
+
     def _restored(self, lived: Applier) -> Applier:
-        applier = Applier(stepping(self._make, lambda machine, body, context, run: run()))
+        applier = self._applier()
         try:
             applier.restore(lived.write(lived.capture()))
         except Exception as error:  # noqa: BLE001 - whatever the user's restore raises is a finding
@@ -133,7 +151,7 @@ class Audit:
 
     def _raised(self, what: str, error: Exception) -> None:
         if isinstance(error, Unsealed):
-            self._blame("sealed", f"{what}: {error}")
+            self._blame("sealed", f"{what}: {error}; {INSTEAD}")
         elif not self._faults:
             self._blame("fault", f"{what} raised {told(error)}")
 
@@ -155,12 +173,21 @@ class Audit:
         if entry.kind is not EntryKind.COMMANDS:
             return f"entry {entry.index}"
         body = decode_commands(entry.payload)[ordinal].body
-        inner = lived.machine.inner  # type: ignore[attr-defined]
-        return command_text(inner, body, entry.index, ordinal)
+        return command_text(_inner(lived), body, entry.index, ordinal)
 
     def _blame(self, oracle: str, problem: str) -> None:
         if self.found is None:
             self.found = Violation(oracle, problem)
+
+
+def _inner(applier: Applier) -> StateMachine:
+    """The user's machine in an applier of this module."""
+    assert isinstance(applier.machine, Stepping), f"runs {applier.machine}"
+    return applier.machine.inner
+
+
+def _alike(one: Applier, other: Applier) -> bool:
+    return written(one.machine) == written(other.machine)
 
 
 def violated(invariant: Invariant, machines: Sequence[StateMachine]) -> str | None:

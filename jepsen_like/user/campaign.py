@@ -22,6 +22,7 @@ from jepsen_like.user.outcome import (
     SimulationFailed,
     SimulationInvalid,
     most_seeds,
+    narrowed,
     only_seed,
     replay_line,
 )
@@ -181,7 +182,7 @@ def _gather(
         wanted=wanted.kinds or (),
         faults=sum((Counter(run.faults) for run in runs), Counter()),
     )
-    if report.shortcomings and not failures and only_seed() is None:
+    if report.shortcomings and not failures and not narrowed():
         raise SimulationInvalid(report)
     return report
 

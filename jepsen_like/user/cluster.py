@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from jepsen_like.sim.faults import Crash, Kill, Partition, Pause
-from jepsen_like.sim.happening import Watch
 from jepsen_like.sim.node import Simulation
 from jepsen_like.sim.node.callers import Caller, addresses, visit
 from jepsen_like.sim.node.nemesis import Nemesis
@@ -19,8 +18,6 @@ from raftlog.core.ids import Micros
 
 FOR_EVER: Micros = 10**15
 """Until somebody takes it back: longer than any test may take."""
-LIMIT = 3_600.0
-"""Virtual seconds that a test may take."""
 
 
 class Hands(Nemesis):
@@ -191,13 +188,14 @@ class TestRun(Simulation):
 
     __test__ = False
 
-    def __init__(self, plan: Plan, story: UserStory, body: Body, watch: Watch | None = None) -> None:
-        super().__init__(plan, watch=watch, story=story)
+    def __init__(self, plan: Plan, story: UserStory, body: Body, limit: Micros) -> None:
+        super().__init__(plan, story=story)
         self.theirs = story
         self.hands = Hands(self.world)
         self.nemesis = self.hands
         self.random = self.world.draw("test")
         self._body = body
+        self._limit = limit / 1e6
         self._clients: asyncio.TaskGroup | None = None
         self._leave = asyncio.Event()
         self._judged = False
@@ -236,13 +234,15 @@ class TestRun(Simulation):
             self._leave.set()
 
     async def _in_time(self) -> None:
-        limit = asyncio.timeout(LIMIT)
+        limit = asyncio.timeout(self._limit)
         try:
             async with limit:
                 await self._body()
         except TimeoutError:
             if limit.expired():
-                raise Violation("test", f"the test has not ended after {LIMIT:g} virtual seconds") from None
+                raise Violation(
+                    "test", f"the test has not ended after {self._limit:g} virtual seconds"
+                ) from None
             raise
 
     async def judge(self) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from jepsen_like.sim.verdict import Violation
 from jepsen_like.user.steps import Step, Trail, steps
-from jepsen_like.user.words import command_text, difference, result_text
+from jepsen_like.user.words import LOOK, command_text, difference, result_text
 from raftlog.core.entry import Entry
 from raftlog.core.ids import Micros
 from raftlog.machine.contract import StateMachine
@@ -86,7 +86,7 @@ class Elsewhere:
 
     def __enter__(self) -> Self:
         environment = os.environ | {
-            "PYTHONHASHSEED": str(HASH_SEED),
+            "PYTHONHASHSEED": str(HASH_SEED + (os.environ.get("PYTHONHASHSEED") == str(HASH_SEED))),
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }
         self._entered = _Process(environment)
@@ -141,15 +141,14 @@ class Elsewhere:
     def _differs(self, log: Sequence[Entry], at: int, one: Step, other: Step) -> Violation:
         machine = self._make()
         where = "in another process with another hash seed"
-        look = "look for sets, hash(), id(), clocks, random and state outside the instance"
         if one.result != other.result:
             answers = [result_text(machine, one.body, each.result) for each in (one, other)]
             return Violation(
                 "determinism",
-                f"{self._words(one)} answers {answers[0]} here and {answers[1]} {where}: {look}",
+                f"{self._words(one)} answers {answers[0]} here and {answers[1]} {where}: {LOOK}",
             )
         return Violation(
-            "determinism", f"{self._words(one)} leaves another state {where}{self._state(log, at)}: {look}"
+            "determinism", f"{self._words(one)} leaves another state {where}{self._state(log, at)}: {LOOK}"
         )
 
     def _state(self, log: Sequence[Entry], at: int) -> str:

@@ -11,7 +11,7 @@ from jepsen_like.sim import notation
 from jepsen_like.user.campaign import chosen_seeds
 from jepsen_like.user.cluster import SimulatedCluster, TestRun
 from jepsen_like.user.elsewhere import Elsewhere
-from jepsen_like.user.outcome import Failure, SimulationFailed, only_seed, replay_line
+from jepsen_like.user.outcome import Failure, SimulationFailed, narrowed, replay_line
 from jepsen_like.user.plans import demand, plan_for
 from jepsen_like.user.running import Ran, carry_out
 from jepsen_like.user.story import Cast, UserStory
@@ -32,6 +32,8 @@ class Marked(msgspec.Struct, forbid_unknown_fields=True):
     nodes: int = 3
     span: str = "30s"
     deadline: float = 10.0
+    limit: str = "10min"
+    """Virtual time that the test may take."""
     model: Any = None
     record: Any = None
     invariant: Any = None
@@ -48,6 +50,7 @@ def run_marked(
     options: dict[str, Any],
 ) -> None:
     """Run it under each seed; the first failure ends it."""
+    __tracebackhide__ = True
     marked = _options(args, options)
     machine = marked.machine or _machine(item)
     cluster = arguments.get("cluster") or item.funcargs.get("cluster")
@@ -65,15 +68,16 @@ def run_marked(
             machine_faults=marked.machine_faults,
         )
         slow = None if marked.slow is None else notation.span(marked.slow)
+        limit = notation.span(marked.limit)
         Applier(machine)
         elsewhere = _elsewhere(item, machine) if marked.another_process else None
     except ValueError as error:
-        pytest.fail(f"{item.name}: {error}", pytrace=False)
+        raise pytest.fail.Exception(f"{item.name}: {error}", pytrace=False) from None
     done: Counter[str] = Counter()
     seeds = chosen_seeds(marked.seeds)
     for seed in seeds:
         story = UserStory(cast)
-        run = TestRun(plan_for(seed, wanted), story, lambda: test(**arguments))
+        run = TestRun(plan_for(seed, wanted), story, lambda: test(**arguments), limit)
         cluster.hand_over(run)
         try:
             ran = carry_out(run, story, elsewhere, slow)
@@ -82,13 +86,14 @@ def run_marked(
             raise
         done.update(ran.run.faults)
         _judge(ran, replay_line(seed))
-    if only_seed() is None and (missing := [kind for kind in wanted.kinds or () if not done[kind]]):
+    if not narrowed() and (missing := [kind for kind in wanted.kinds or () if not done[kind]]):
         pytest.fail(
             f"no {missing[0]} was carried out under {len(seeds)} seeds: this shows nothing", pytrace=False
         )
 
 
 def _judge(ran: Ran, again: str) -> None:
+    __tracebackhide__ = True
     if ran.run.outcome == "passed":
         return
     if ran.run.outcome == "invalid":
@@ -113,7 +118,7 @@ def _options(args: tuple[Any, ...], options: dict[str, Any]) -> Marked:
     try:
         return Marked(**options)
     except TypeError as error:
-        pytest.fail(f"@pytest.mark.simulate: {error}", pytrace=False)
+        raise pytest.fail.Exception(f"@pytest.mark.simulate: {error}", pytrace=False) from None
 
 
 def _machine(item: pytest.Function) -> Any:

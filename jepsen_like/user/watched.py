@@ -13,6 +13,8 @@ from raftlog.testing.sealed import Unsealed
 
 Blame = Callable[[Violation], None]
 
+INSTEAD = "machines have context.log_time and context.random"
+"""What to use in the place of clocks and chance."""
 SMALL = 1 << 16
 """Bytes of a state up to which it is compared before and after each query."""
 
@@ -55,7 +57,7 @@ class Watched(StateMachine):
     def _raised(self, body: bytes, index: int, ordinal: int, error: BaseException) -> None:
         what = name_command(self.inner, body, index, ordinal)
         if isinstance(error, Unsealed):
-            self._blame(Violation("sealed", f"{what}: {error}"))
+            self._blame(Violation("sealed", f"{what}: {error}; {INSTEAD}"))
         elif isinstance(error, MemoryError | RecursionError | OSError) or not isinstance(error, Exception):
             self._blame(
                 Violation("fault", f"{what} raised {told(error)}: a node that meets it stops applying")

@@ -10,6 +10,7 @@ from raftlog.machine.errors import MachineError
 from raftlog.machine.result import Kind, Result
 from raftlog.machine.typed import Machine
 
+LOOK = "look for sets, hash(), id(), clocks, random and state outside the instance"
 SHOWN = 120
 """Characters of a value."""
 
