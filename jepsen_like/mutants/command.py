@@ -45,7 +45,11 @@ TIERS: tuple[Tier, ...] = get_args(Tier)
 @click.option(
     "--table", type=click.Path(path_type=Path), help="The table of mutants; else the checkout's own."
 )
-@click.option("--markdown", is_flag=True, help="Print the tables as the documentation has them.")
+@click.option(
+    "--markdown",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write the tables of the documentation to this file.",
+)
 @click.option("--list", "listed", is_flag=True, help="Print the table without running anything.")
 @span_option
 @workers_option
@@ -60,7 +64,7 @@ def mutants(
     harness_seeds: int,
     cpu: int,
     table: Path | None,
-    markdown: bool,
+    markdown: Path | None,
     listed: bool,
     span: Micros,
     workers: int,
@@ -129,10 +133,7 @@ def _hunted(table: Table, chosen: Sequence[Mutant], ground: Ground, workers: int
         raise click.ClickException(str(error)) from error
 
 
-def _print(report: Report, *, as_json: bool, markdown: bool) -> None:
-    if as_json:
-        click.echo(reports.json(report), nl=False)
-    elif markdown:
-        click.echo(reports.markdown(report), nl=False)
-    else:
-        click.echo(reports.text(report))
+def _print(report: Report, *, as_json: bool, markdown: Path | None) -> None:
+    if markdown is not None:
+        markdown.write_text(reports.markdown(report), encoding="utf-8")
+    click.echo(reports.json(report) if as_json else reports.text(report), nl=not as_json)
