@@ -18,6 +18,10 @@ PATIENCE = 300.0
 """Wall-clock seconds after which a run counts as hung and its process is killed."""
 
 
+MOST_MEMORY = 512 << 20
+"""Bytes beyond which a worker is replaced by a fresh one: a soak of days must not end for want of memory."""
+
+
 class NoWorker(Exception):
     """A worker process does not even start."""
 
@@ -66,7 +70,11 @@ class _Worker:
         line = self.process.stdout.readline()
         if line.endswith(b"\n"):
             self.order = None
-            return msgspec.json.decode(line, type=Finished)
+            done = msgspec.json.decode(line, type=Finished)
+            if done.memory > MOST_MEMORY:
+                self.end()
+                self.process = self._start()
+            return done
         self.end()
         return self._given_up(
             "worker", f"the process ended with exit code {self.process.returncode} in this run"

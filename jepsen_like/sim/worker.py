@@ -4,6 +4,7 @@ Values travel as JSON: whoever reads a pipe can read what went over it. The end 
 """
 
 import os
+import resource
 import sys
 import time
 import traceback
@@ -37,6 +38,8 @@ class Finished(msgspec.Struct, frozen=True):
     """Wall-clock time, measured around the run."""
     heard: int = 0
     """How many happenings were told to whoever watched."""
+    memory: int = 0
+    """Bytes that the process has held at most until now."""
 
 
 def broken(plan: Plan, oracle: str, problem: str) -> Run:
@@ -67,7 +70,10 @@ def perform(order: Order, simulate: Simulate) -> Finished:
     except Exception as error:  # noqa: BLE001 - one broken run must not end a campaign of thousands
         traceback.print_exception(error)
         run = broken(order.plan, "harness", f"{type(error).__name__}: {error}")
-    return Finished(order.plan, run, time.perf_counter() - began, heard)
+    seconds = time.perf_counter() - began
+    return Finished(
+        order.plan, run, seconds, heard, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    )
 
 
 def _serve(place: str, orders: BinaryIO, answers: BinaryIO) -> None:

@@ -99,3 +99,8 @@ def needs_two_faults(plan: Plan, *, watch: Watch | None = None) -> Run:
 def hash_of_a_text(plan: Plan, *, watch: Watch | None = None) -> Run:
     """Its trace follows the hash seed of the process."""
     return passed(plan, trace=f"{hash('text') & 0xFFFFFFFFFFFFFFFF:016x}")
+
+
+def named_for_its_process(plan: Plan, *, watch: Watch | None = None) -> Run:
+    """Covers a thing named for the process it ran in."""
+    return passed(plan, coverage={f"process/{os.getpid()}": 1})

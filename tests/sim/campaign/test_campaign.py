@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from jepsen_like.sim import campaign as campaigns
+from jepsen_like.sim import crew
 from jepsen_like.sim.campaign import Campaign, Report
 from jepsen_like.sim.ledger import read
 from jepsen_like.sim.tally import Tally
@@ -47,6 +50,17 @@ def test_a_run_that_takes_its_process_along_is_a_failed_run_and_the_others_go_on
     assert report.tally.runs == 12
     assert "exit code 9" in next(run.problem for run in report.failures if run.seed == 3)
     assert "LookupError: a defect" in next(run.problem for run in report.failures if run.seed == 4)
+
+
+def test_a_worker_that_has_grown_large_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    def processes() -> int:
+        report = carried_out(the_campaign("named_for_its_process", range(1, 13)))
+        assert report.tally.runs == 12
+        return len(report.tally.coverage)
+
+    assert processes() <= 2
+    monkeypatch.setattr(crew, "MOST_MEMORY", 1)
+    assert processes() == 12
 
 
 def test_fail_fast_stops_at_the_first_failure() -> None:
