@@ -69,6 +69,9 @@ class _Seal:
 
     depth = 0
     watching = 0
+    modules = 0
+    places: tuple[tuple[ModuleType, str, Any], ...] = ()
+    """Where the guarded functions are known by name, found when there were so many `modules`."""
 
 
 @contextmanager
@@ -114,11 +117,18 @@ def _close(thread: int) -> Iterator[tuple[Any, str, Any]]:
 
 
 def _replace_names(guards: dict[int, Callable[..., Any]]) -> Iterator[tuple[Any, str, Any]]:
-    for module in _modules():
-        for name, value in list(vars(module).items()):
-            if (guard := guards.get(id(value))) is not None:
-                yield module, name, value
-                setattr(module, name, guard)
+    if _Seal.modules != len(sys.modules):  # looking everywhere takes milliseconds
+        _Seal.modules = len(sys.modules)
+        _Seal.places = tuple(
+            (module, name, value)
+            for module in _modules()
+            for name, value in list(vars(module).items())
+            if id(value) in guards
+        )
+    for module, name, value in _Seal.places:
+        if getattr(module, name, None) is value:
+            yield module, name, value
+            setattr(module, name, guards[id(value)])
 
 
 def _modules() -> Iterator[ModuleType]:
