@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, TypeVar
 import msgspec
 
 from jepsen_like.user.elsewhere import LENGTH, Found, Reply, Request
+from jepsen_like.user.outside import Outside
 from jepsen_like.user.steps import steps
 from raftlog.machine.contract import StateMachine
 
@@ -53,7 +54,7 @@ def _write(answers: int, reply: Reply) -> None:
 
 def _reply(make: Callable[[], StateMachine], request: Request) -> Reply:
     try:
-        return Reply(steps(make, request.log, wanted=request.wanted))
+        return Reply(steps(make, request.log, wanted=request.wanted, outside=Outside()))
     except Exception as error:  # noqa: BLE001 - whatever a machine raises is for the other end to tell
         return Reply(problem=f"the log cannot be run: {type(error).__name__}: {error}")
 

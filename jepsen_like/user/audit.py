@@ -12,6 +12,7 @@ from raftlog.core.entry import Entry, EntryKind, decode_commands
 from raftlog.machine.applier import Applier
 from raftlog.machine.contract import ApplyStopped, Context, StateMachine
 from raftlog.machine.result import Kind, Result
+from raftlog.machine.typed import Machine
 from raftlog.testing.sealed import Unsealed, sealed
 
 Invariant = Callable[[Sequence[Any]], object]
@@ -24,7 +25,8 @@ class Audit:
     - A declared error leaves the state as it was.
     - No command raises what it does not declare, or reaches for the real world.
     - After every command the user's invariant holds.
-    - A replica restored from a snapshot before any entry goes on like the one that lived through it.
+    - A replica restored from a snapshot before any entry goes on like the one that lived through it, and what
+      `capture` gave stays as it was.
     - The answers are those that the nodes of the run gave (`live`: their running digests by index).
     """
 
@@ -43,6 +45,8 @@ class Audit:
         self._look = Look()
         self._before: int | None = None
         self._log: Sequence[Entry] = ()
+        self._view: tuple[object, bytes] | None = None
+        """What a snapshot before the present entry would write, later, and what it has to be."""
         self.steps: list[Step] = []
         """What every command did, to be compared with another process."""
         self.found: Violation | None = None
@@ -68,6 +72,7 @@ class Audit:
 
     def _entry(self, lived: Applier, restored: Applier, entry: Entry) -> None:
         answers = lived.apply(entry)
+        self._check_view(lived, entry)
         if self.found is not None:
             return
         again = restored.apply(entry)
@@ -79,6 +84,22 @@ class Audit:
                 "determinism",
                 f"the nodes of the run answered otherwise than the same log does now, up to {what}",
             )
+
+    def _check_view(self, lived: Applier, entry: Entry) -> None:
+        """A view is written beside later commands, and holds what was there when it was captured."""
+        machine, taken = _inner(lived), self._view
+        if taken is not None and self.found is None and b"".join(machine.write(taken[0])) != taken[1]:
+            name, after = type(machine).__name__, entry.index
+            self._blame(
+                "restore",
+                f"what {name}.capture() gave before entry {after} is changed by entry {after}: return a copy",
+            )
+        own = not isinstance(machine, Machine) or type(machine).capture is not Machine.capture
+        if own and self._look.every == 1:
+            view = machine.capture()
+            self._view = view, b"".join(machine.write(view))
+        else:
+            self._view = None
 
     def _restored_differs(
         self, lived: Applier, restored: Applier, entry: Entry, answers: list[Result], again: list[Result]

@@ -1,7 +1,7 @@
 """What a user's workload calls: the real client on a simulated host, with its calls recorded for the model."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from random import Random
 from typing import Any, ParamSpec, TypeVar
@@ -15,6 +15,7 @@ from raftlog.client import Client
 from raftlog.machine.calls import CallFailed
 from raftlog.machine.errors import MachineError
 from raftlog.machine.method import Method, QueryMethod
+from raftlog.machine.result import Kind, Result
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -92,6 +93,7 @@ class SimulatedClient:
     async def raw(self) -> Client:
         """The client itself, for what `call` does not do: pipelines, other levels of reads. It records nothing."""
         caller: Caller = await self._connected()
+        self.acknowledged += 1  # nobody counts what it does, so nobody may call the run idle
         return caller.client
 
     async def call(self, method: Method[..., P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -149,6 +151,27 @@ class SimulatedClient:
             raise
         operation.touched |= not isinstance(method, QueryMethod)
         return value
+
+    async def execute(self, body: bytes) -> Result:
+        """Run a command of a machine that takes bytes (`StateMachine`). Recorded only as part of an operation."""
+        return await self._bytes(lambda client: client.execute(body), writes=True)
+
+    async def ask(self, body: bytes) -> Result:
+        """Ask a query of such a machine."""
+        return await self._bytes(lambda client: client.read(body), writes=False)
+
+    async def _bytes(self, run: Callable[[Client], Awaitable[Result]], *, writes: bool) -> Result:
+        caller: Caller = await self._connected()
+        self.calls_under_way += 1
+        try:
+            result = await run(caller.client)
+        finally:
+            self.calls_under_way -= 1
+        happened = result.kind is not Kind.FAILED
+        self.acknowledged += happened and result.kind is not Kind.UNKNOWN
+        if self._operation is not None:
+            self._operation.touched |= writes and happened
+        return result
 
     @contextmanager
     def operation(self, f: str, argument: object = None) -> Iterator[Operation]:

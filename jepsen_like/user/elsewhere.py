@@ -118,6 +118,12 @@ class Elsewhere:
         except Broken as broken:
             return Violation("determinism", f"in a fresh process {broken}")
         for at, (one, other) in enumerate(zip(here, there, strict=True)):
+            if other.reached:
+                return Violation(
+                    "outside",
+                    f"{self._words(other)} reaches outside: {other.reached}. Replicas would find other things there:"
+                    " let clients bring what commands need",
+                )
             if (one.result, one.state) != (other.result, other.state):
                 return self._differs(log, at, one, other)
         if slow is None:

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
 import xxhash
 
+from jepsen_like.user.outside import Outside
 from jepsen_like.user.probe import ANSWER, BODIES
 from raftlog.core.entry import Entry
 from raftlog.core.ids import Micros
@@ -34,6 +36,8 @@ class Step(msgspec.Struct, frozen=True, array_like=True):
     """Hash of the state after it; None where nobody looked."""
     took: Micros = 0
     """Processor time, in the processes that measure it."""
+    reached: str = ""
+    """What it reached for outside of the machine, in the processes that listen."""
 
 
 def written(machine: StateMachine) -> bytes:
@@ -127,10 +131,16 @@ class Trail(msgspec.Struct, frozen=True, array_like=True):
     state: bytes = b""
 
 
-def steps(make: Callable[[], StateMachine], log: Sequence[Entry], *, wanted: int = -1) -> Trail:
+def steps(
+    make: Callable[[], StateMachine],
+    log: Sequence[Entry],
+    *,
+    wanted: int = -1,
+    outside: Outside | None = None,
+) -> Trail:
     """What every command of the log does, with the processor time it takes. Needs a real clock.
 
-    `wanted` is the step whose state is wanted in full; with one, no other is looked at.
+    `wanted` is the step whose state is wanted in full; with one, no other is looked at. `outside` listens.
     """
     found: list[Step] = []
     kept = b""
@@ -141,14 +151,16 @@ def steps(make: Callable[[], StateMachine], log: Sequence[Entry], *, wanted: int
         began = time.process_time_ns()
         failed: Exception | None = None
         try:
-            result = run()
+            with nullcontext() if outside is None else outside.watch():
+                result = run()
         except Exception as error:  # noqa: BLE001 - what it raised is the step's result, and raised again below
             result, failed = raised(error), error
         took = (time.process_time_ns() - began) // 1_000
         state = look.state(machine) if wanted < 0 and look.due() else None
         if len(found) == wanted:
             kept = written(machine)
-        found.append(Step(context.index, context.ordinal, body, noted(result), state, took))
+        reached = "" if outside is None else outside.reached
+        found.append(Step(context.index, context.ordinal, body, noted(result), state, took, reached))
         if failed is not None:
             raise failed
         return result

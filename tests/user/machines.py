@@ -4,9 +4,12 @@ import datetime as dt
 import random
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
-from raftlog import Context, Machine, MachineError, command, query
+import msgspec
+
+from raftlog import Context, Kind, Machine, MachineError, Result, StateMachine, command, query
 
 
 class Full(MachineError):
@@ -57,6 +60,72 @@ class ReadsFiles(Counter):
     def add(self, amount: int) -> int:
         with open("/nowhere/at/all") as file:
             return len(file.read())
+
+
+class ReadsItself(Counter):
+    """A file that is there: no error gives it away."""
+
+    @command
+    def add(self, amount: int) -> int:
+        with open(__file__) as file:
+            self.value = len(file.read())
+        return self.value
+
+
+class ImportsLate(Counter):
+    """A right one: an import opens files, too."""
+
+    @command
+    def add(self, amount: int) -> int:
+        import colorsys
+
+        self.value += round(colorsys.ONE_THIRD) + amount
+        return self.value
+
+
+class LendsItsState(Machine):
+    """Its view is the state itself, which later commands change."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    @command
+    def add(self, name: str) -> None:
+        self.names.append(name)
+
+    def capture(self) -> object:
+        return self.names
+
+    def write(self, view: Any) -> Any:
+        yield msgspec.msgpack.encode(view)
+
+    def restore(self, chunks: Any, version: int) -> None:
+        self.names = msgspec.msgpack.decode(b"".join(chunks), type=list[str])
+
+
+class Bytes(StateMachine):
+    """A right one that takes bytes."""
+
+    name = "bytes"
+
+    def __init__(self) -> None:
+        self.held = b""
+
+    def apply(self, command: bytes, context: Context) -> Result:
+        self.held = command
+        return Result(Kind.OK, command)
+
+    def query(self, query: bytes) -> Result:
+        return Result(Kind.OK, self.held)
+
+    def capture(self) -> bytes:
+        return self.held
+
+    def write(self, view: bytes) -> Iterator[bytes]:
+        yield view
+
+    def restore(self, chunks: Iterable[bytes], version: int) -> None:
+        self.held = b"".join(chunks)
 
 
 class AsksTheTime(Counter):

@@ -71,6 +71,13 @@ def test_state_that_snapshots_lose_is_found_at_the_command_that_shows_it() -> No
     )
 
 
+def test_a_view_that_later_commands_change_is_found() -> None:
+    said = found(m.LendsItsState, *[encode_call(m.LendsItsState.add, name) for name in "abcd"])
+    assert said == (
+        "restore: what LendsItsState.capture() gave before entry 2 is changed by entry 2: return a copy"
+    )
+
+
 def test_an_attribute_that_snapshots_would_lose_is_named() -> None:
     said = found(m.GrowsAttributes, *[encode_call(m.GrowsAttributes.add, 1)] * 4)
     assert said.startswith(
@@ -156,6 +163,14 @@ def test_each_log_is_the_first_that_the_other_process_sees(others: dict[type[Mac
     others[m.SharedByAll] = Elsewhere(m.SharedByAll).__enter__()
     first, second = (others[m.SharedByAll]._ask(log).steps[0] for _ in range(2))
     assert first.result == second.result
+
+
+def test_a_file_that_is_there_is_noticed_and_an_import_is_not(others: dict[type[Machine], Elsewhere]) -> None:
+    said = differs(others, m.ReadsItself, ADD)
+    assert said.startswith(
+        f"outside: ReadsItself.add(1) (entry 2, command 0) reaches outside: open('{m.__file__}')"
+    )
+    assert differs(others, m.ImportsLate, ADD) == ""
 
 
 def test_a_right_machine_is_alike_and_quick_elsewhere(others: dict[type[Machine], Elsewhere]) -> None:

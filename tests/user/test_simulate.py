@@ -12,7 +12,7 @@ import pytest
 from jepsen_like import Report, SimulatedClient, SimulationFailed, SimulationInvalid, faults, simulate
 from jepsen_like.check import SequentialModel
 from jepsen_like.user.outcome import SEED_VARIABLE
-from raftlog import CallFailed, Machine, MachineRefused, command, query
+from raftlog import CallFailed, Kind, Machine, MachineRefused, command, query
 from tests.user import machines as m
 
 Workload = Callable[[SimulatedClient, Random], Awaitable[object]]
@@ -210,6 +210,20 @@ def test_faults_as_values_come_when_they_should() -> None:
     values = [faults.Kill(at=2 * SECOND, nodes=("leader",), down=SECOND)]
     report = simulate(m.Counter, add, seeds=[1], span="4s", faults=values, another_process=False)
     assert report.faults == {"kill": 1}
+
+
+async def swap(client: SimulatedClient, random: Random) -> None:
+    with client.operation("write", random.randrange(1_000)) as operation:
+        value = b"%d" % random.randrange(1_000)
+        result = await client.execute(value)
+        assert result.kind in (Kind.OK, Kind.FAILED, Kind.UNKNOWN)
+        operation.answer(None)
+    assert (await client.ask(b"")).kind in (Kind.OK, Kind.FAILED)
+
+
+def test_a_machine_that_takes_bytes_is_simulated_too() -> None:
+    report = simulate(m.Bytes, swap, seeds=[1], span="3s", faults=())
+    assert report.acknowledged > 20
 
 
 def test_a_fault_that_never_came_makes_the_campaign_invalid() -> None:
