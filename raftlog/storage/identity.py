@@ -1,5 +1,6 @@
 """The identity file: which node and which cluster a data directory belongs to."""
 
+import contextlib
 import struct
 
 import msgspec
@@ -9,7 +10,7 @@ from raftlog.clock import Clock
 from raftlog.core.ids import ClusterId, NodeId
 from raftlog.failpoints import INERT, Failpoints
 from raftlog.storage.damage import WHAT_TO_DO, Damage, LogDamaged, StorageRefused
-from raftlog.storage.disk import SECTOR, Disk, DiskError
+from raftlog.storage.disk import SECTOR, Disk, DiskError, DiskFull
 from raftlog.storage.format import FORMAT, segment_sequence
 from raftlog.storage.segment import ASIDE, remove_unfinished, segment_headers
 
@@ -76,7 +77,7 @@ async def load_or_create(disk: Disk, clock: Clock, *, failpoints: Failpoints = I
     elif identity.cluster is None and segments and segments[0].node == identity.node:
         # Initialised, and stopped before the identity was written: the segment is the deed, this file its copy.
         identity = Identity(identity.node, segments[0].cluster, identity.machine)
-        await save(disk, identity, failpoints)
+        await _save_if_there_is_space(disk, identity, failpoints)
     elif identity.cluster is not None and not segments:
         raise StorageRefused(
             f"node {identity.node:016x} is a member of cluster {identity.cluster:016x} but its log is gone: "
@@ -134,8 +135,14 @@ async def keep_machine(
             f"keeps its old name with `name = {identity.machine!r}`)"
         )
     identity = Identity(identity.node, identity.cluster, machine)
-    await save(disk, identity, failpoints)
+    await _save_if_there_is_space(disk, identity, failpoints)
     return identity
+
+
+async def _save_if_there_is_space(disk: Disk, identity: Identity, failpoints: Failpoints) -> None:
+    """Record what can be found out again at the next start: a full disk is no reason not to serve."""
+    with contextlib.suppress(DiskFull):
+        await save(disk, identity, failpoints)
 
 
 async def save(disk: Disk, identity: Identity, failpoints: Failpoints = INERT) -> None:

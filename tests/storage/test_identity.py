@@ -77,6 +77,21 @@ def test_a_bootstrap_stopped_before_the_identity_is_finished_at_the_next_start()
     go(tale())
 
 
+def test_a_bootstrap_stopped_before_the_identity_serves_on_a_disk_that_is_full_by_now() -> None:
+    """It was refused, although the segment says all that the file would (found on whole nodes, seed 200011)."""
+
+    async def tale() -> None:
+        files, identity = await member()
+        disk = disk_with({**files, FILE: Identity(identity.node, None).encode()})
+        disk.capacity = 0
+        assert await load_or_create(disk, Entropy(Random(3))) == identity
+        disk.capacity = None
+        assert await load_or_create(disk, Entropy(Random(3))) == identity
+        assert disk.platter.contents()[FILE] == identity.encode()
+
+    go(tale())
+
+
 def test_files_left_aside_are_removed() -> None:
     async def tale() -> None:
         files, _ = await member()
