@@ -25,7 +25,7 @@ def damage(platter: Platter, how: str, place: float) -> str | None:
 
 def _covered(platter: Platter, log: Examined) -> "list[tuple[str, int]]":
     """The sectors of whole batches that a later batch covers, empty ones left out."""
-    limit: Position = log.end if log.marked else log.last.synced_to
+    limit: Position = log.last.synced_to
     sectors = []
     for name in sorted(platter.names):
         sequence = segment_sequence(name)

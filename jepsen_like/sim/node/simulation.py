@@ -5,7 +5,7 @@ from random import Random
 
 from jepsen_like.sim.faults import AnyFault, ends
 from jepsen_like.sim.happening import Watch
-from jepsen_like.sim.node.callers import Caller, Story, addresses, all_of, visit
+from jepsen_like.sim.node.callers import GRACE, Caller, Story, addresses, all_of, visit
 from jepsen_like.sim.node.effects import Leak
 from jepsen_like.sim.node.images import durable_only, image_of
 from jepsen_like.sim.node.nemesis import Nemesis
@@ -86,7 +86,12 @@ class Simulation:
         self.nemesis.begin()
         until = plan.span / 1e6
         names = [f"c{number}" for number in range(1, plan.workload.clients + 1)]
-        await all_of(world, {name: self._live(name, until) for name in names})
+        patience = until + plan.workload.deadline / 1e6 + 2 * GRACE
+        try:
+            async with asyncio.timeout(patience):
+                await all_of(world, {name: self._live(name, until) for name in names})
+        except TimeoutError:
+            raise Violation("client", f"clients have not come to an end by {patience} s") from None
         await asyncio.sleep(max(0.0, until - world.loop.time()))
         self.nemesis.relent()
         await self.nemesis.wait()
