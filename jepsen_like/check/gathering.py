@@ -5,6 +5,7 @@ and dequeues answer later tells the search early: see `fitted`.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -49,7 +50,10 @@ class _FittedQueue(Queue):
     """A queue that knows when values come out, where each was enqueued once.
 
     The order of coming out is the order of going in; and an answer that the queue was empty comes before what came out
-    only later went in. Of a value that nobody took it is known only where no dequeue was left unanswered.
+    only later went in. A value that no answer shows came out only if a dequeue without an answer took it: where there
+    are none it never did, and before another value there can be no more of them than such dequeues were asked for
+    until that one was out. A dequeue without an answer takes nothing that another one's answer shows. And an enqueue
+    without an answer, of a value that no answer shows, can be left out, with the dequeue that took it.
     """
 
     has_precedences = True
@@ -62,21 +66,38 @@ class _FittedQueue(Queue):
                 enqueued[each.argument] = enqueued.get(each.argument, 0) + 1
             if each.f == "dequeue" and each.outcome is EventType.OK and each.result is not None:
                 taken.setdefault(each.result, []).append(each)
-        unanswered = any(each.f == "dequeue" and each.outcome is EventType.INFO for each in operations)
+        self._asked = sorted(
+            each.invoked for each in operations if each.f == "dequeue" and each.outcome is EventType.INFO
+        )
         single = [value for value, times in enqueued.items() if times == 1 and len(taken.get(value, ())) <= 1]
         self._out_by = {value: taken[value][0].returned for value in single if value in taken}
         self._out_from: dict[Value, float] = {
             value: taken[value][0].invoked for value in single if value in taken
         }
-        if not unanswered:
-            self._out_from.update((value, math.inf) for value in single if value not in taken)
+        self._taken = frozenset(taken)
+        self._unseen = frozenset(value for value in single if value not in taken)
+        if not self._asked:
+            self._out_from.update((value, math.inf) for value in self._unseen)
 
     def step(self, state: State, f: str, argument: Value, result: Value) -> State | Illegal:
         """As a queue, and nothing goes in behind what comes out only later."""
-        out_by = self._out_by.get(argument) if f == "enqueue" else None
-        if out_by is not None and any(self._out_from.get(each, -1) > out_by for each in state):
+        if f == "enqueue":
+            if result is UNKNOWN and argument not in self._taken:
+                return ILLEGAL
+            out_by = self._out_by.get(argument)
+            if out_by is not None and self._is_blocked(state, out_by):
+                return ILLEGAL
+        elif result is UNKNOWN and state and state[0] in self._out_by:
             return ILLEGAL
         return super().step(state, f, argument, result)
+
+    def _is_blocked(self, state: State, out_by: int) -> bool:
+        """True if what is in the queue cannot all be out by then."""
+        if any(self._out_from.get(each, -1) > out_by for each in state):
+            return True
+        if not self._asked:
+            return False
+        return sum(each in self._unseen for each in state) > bisect_left(self._asked, out_by)
 
     def precedes(self, first: Operation, second: Operation) -> bool:
         if second.f != "enqueue":
