@@ -28,6 +28,7 @@ async def make_peace(world: "World", story: Story) -> None:
     Raises:
         Violation: of liveness, or what the story's audit finds.
     """
+    await _see_damage(world)
     healed = _heal(world, world.draw("peace"))
     names = [host.name for host in healed]
     world.chronicle.note("net", "heal", f"the faults are over; whole again: {', '.join(names)}")
@@ -37,10 +38,19 @@ async def make_peace(world: "World", story: Story) -> None:
     await _quiet(world, healed)
 
 
+async def _see_damage(world: "World") -> None:
+    """Start the hosts that were damaged at the very end: which of them still serve decides who can be healed."""
+    waiting = [host for host in world.hosts if host.damaged and not host.lost and host.node is None]
+    for host in waiting:
+        host.start()
+    await _within(world, MAX_VOTE_SPAN, lambda: all(host.lost or host.node is not None for host in waiting))
+
+
 def _heal(world: "World", random: Random) -> list[Host]:
     """Which hosts are made whole: all that can be, or a bare majority of the voters; the others are left for dead."""
-    whole = [host for host in world.voters if not host.lost]
-    learners = [host for host in world.hosts[world.plan.voters :] if not host.lost]
+    sound = [host for host in world.hosts if not host.lost and (host.node is not None or not host.damaged)]
+    whole = [host for host in world.voters if host in sound]
+    learners = [host for host in world.hosts[world.plan.voters :] if host in sound]
     if random.random() < 0.5:
         whole = sorted(random.sample(whole, world.plan.voters // 2 + 1), key=lambda host: host.id)
         learners = []
