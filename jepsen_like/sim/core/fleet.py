@@ -373,10 +373,9 @@ class Fleet:
         checker, store = self._checker, host.store
         if ready.events:
             self._show(host, ready.events)
-        for message in ready.messages:
+        for message in (*ready.messages, *ready.messages_after_sync):
             checker.made(message)
-        for message in ready.messages_after_sync:
-            checker.made(message)
+            self._conduct.made(message)
         after = ready.messages_after_sync
         if ready.hard_state is not None or ready.entries:
             write = Write(ready.hard_state, ready.entries, after)

@@ -1,4 +1,4 @@
-"""Judges how nodes come into office and stay in it, by what has reached them: E4, E14, E21, I9, Q1 and W10."""
+"""Judges how nodes come into office and stay in it, by what reaches them: E4, E9, E11, E14, E21, I9, Q1, W10."""
 
 from collections import deque
 
@@ -23,7 +23,7 @@ PATIENCE = 2
 class _Life:
     """One incarnation of a node: what reached it, and when."""
 
-    __slots__ = ("counted", "grants", "heard", "role", "since", "view", "writing")
+    __slots__ = ("counted", "grants", "heard", "owes", "role", "since", "view", "writing")
 
     def __init__(self, view: View, now: Micros) -> None:
         self.view = view
@@ -35,6 +35,8 @@ class _Life:
         self.heard: dict[NodeId, Micros] = {}
         self.counted: Index | None = None
         """What it counted for a follower whose acknowledgement of an earlier term is being taken in."""
+        self.owes: NodeId | None = None
+        """Whom it has to tell of its term: the leader of an earlier one, who is being heard."""
         self.writing: deque[Micros] = deque()
         """When each write that has not completed was handed over."""
 
@@ -43,6 +45,8 @@ class Conduct:
     """What a node may only do with others' consent, counted here and not by the node.
 
     - E4: nobody leads who was not given the votes of a majority in that very term (with it E3, E20 and M18).
+    - E9: who is refused a pre-vote from a higher term enters that term.
+    - E11: who hears the leader of an earlier term tells it of its own.
     - E14: nobody stands for election before a majority has answered that it would vote for it.
     - E21: who hears the leader of its term follows it.
     - I9: nobody counts an acknowledgement of an earlier term; the follower's log may have been cut since.
@@ -82,10 +86,19 @@ class Conduct:
                 return
             case VoteResponse(granted=True, term=term) if life.role.name == "candidate":
                 counts = term == life.view.state.term
+            case AppendRequest(term=term, sender=sender) | Heartbeat(term=term, sender=sender):
+                life.owes = sender if term < life.view.state.term else None
+                return
             case _:
                 return
         if counts:
             life.grants.add(message.sender)
+
+    def made(self, message: Message) -> None:
+        """A node has made a message, to be sent now or after a sync."""
+        life = self._lives[message.sender]
+        if message.to == life.owes:
+            life.owes = None
 
     def heard(self, message: Message, now: Micros) -> None:
         """A message has been taken in."""
@@ -96,6 +109,7 @@ class Conduct:
                 self._follows(life, message)
             case VoteResponse() | PreVoteResponse():
                 self._counts(life, message)
+                self._learns(life, message)
             case AppendAccepted(term=term, sender=sender) if term < life.view.state.term:
                 if self._match(life, sender) != life.counted:
                     now_leads = life.view.state.term
@@ -118,7 +132,15 @@ class Conduct:
                 f"counts in term {term} the votes of {sorted(counted)}, was given those of {sorted(life.grants)}",
             )
 
+    def _learns(self, life: _Life, message: VoteResponse | PreVoteResponse) -> None:
+        term = life.view.state.term
+        if not message.granted and message.term > term:
+            raise _broken("E9", message.to, f"stays in term {term} after {message}")
+
     def _follows(self, life: _Life, message: Message) -> None:
+        if life.owes is not None:
+            term = life.view.state.term
+            raise _broken("E11", message.to, f"is in term {term}, and leaves {life.owes} in {message.term}")
         if message.term == life.view.state.term and life.role.name in ("pre-candidate", "candidate"):
             raise _broken(
                 "E21",
