@@ -18,7 +18,7 @@ from tests.simulation.asking import Answers, Stepping, adds, led, read, running,
 from tests.simulation.checks import Watch
 from tests.simulation.world import Host, World
 
-SEEDS = range(8)
+SEEDS = range(5)
 LENGTH = 10.0
 """Virtual seconds under faults."""
 STUMBLES = 0.001

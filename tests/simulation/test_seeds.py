@@ -1,4 +1,4 @@
-"""Three whole nodes and real clients under many seeds: lost, late and repeated messages, crashes that lose writes.
+"""Three whole nodes and counters that show each command that is lost or happens twice, in crashes and bad weather.
 
 Run one seed with: make test ARGS="tests/simulation -k seed0007"
 """
@@ -19,7 +19,7 @@ from tests.simulation.tally import Tally
 from tests.simulation.workload import Account, read, write
 from tests.simulation.world import Host, World
 
-SEEDS = range(52)
+SEEDS = range(8)
 LENGTH = 15.0
 """Virtual seconds under faults."""
 TIMEOUT = Settings().election_timeout / 1e6
