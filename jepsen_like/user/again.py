@@ -1,5 +1,6 @@
 """`python -m jepsen_like.user.again`: the other end of `Elsewhere`; each log runs in a fork that has seen no other."""
 
+import gc
 import importlib
 import importlib.util
 import os
@@ -30,6 +31,7 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - whatever an import raises is for the other end to tell
         _write(answers, Reply(problem=f"{type(error).__name__}: {error}"))
         return
+    gc.disable()  # every fork would collect at the same command, and call that command slow
     _write(answers, Reply())
     while (request := _read(asked, Request)) is not None:
         child = os.fork()

@@ -82,7 +82,7 @@ class Audit:
             what = self._command(lived, entry, len(answers) - 1)
             self._blame(
                 "determinism",
-                f"the nodes of the run answered otherwise than the same log does now, up to {what}",
+                f"the nodes of the run answered otherwise than the same log does now, up to {what}: {LOOK}",
             )
 
     def _check_view(self, lived: Applier, entry: Entry) -> None:

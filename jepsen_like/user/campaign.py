@@ -1,10 +1,11 @@
 """`simulate`: a user's own machine, on whole simulated clusters, under many seeds."""
 
+import asyncio
 import inspect
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -104,13 +105,12 @@ def simulate(
     limit = None if slow is None else notation.span(slow)
     folder = None if timeline is None else Path(timeline)
     chosen = chosen_seeds(seeds)
-    with ExitStack() as stack:
-        crew = Forks(
-            lambda elsewhere: _Runner(cast, wanted, limit, folder, elsewhere),
-            machine if another_process else None,
-            workers,
-        )
-        results = stack.enter_context(crew).run(chosen)
+    crew = Forks(
+        lambda elsewhere: _Runner(cast, wanted, limit, folder, elsewhere),
+        machine if another_process else None,
+        workers,
+    )
+    with crew, closing(crew.run(chosen)) as results:
         return _gather(results, wanted, cast, len(chosen), keep_going, _progress(progress))
 
 
@@ -188,7 +188,11 @@ def _gather(
 
 
 def _refuse_other_shapes(machine: Callable[[], StateMachine], workload: Workload) -> None:
-    """Raises ValueError or MachineRefused now rather than in the first run."""
+    """Raises ValueError, RuntimeError or MachineRefused now rather than in the first run."""
+    if asyncio._get_running_loop() is not None:
+        raise RuntimeError(
+            "simulate brings its own event loop: call it from a plain function, not from a coroutine"
+        )
     if not inspect.iscoroutinefunction(workload):
         raise ValueError(f"the workload {workload!r} is not `async def workload(client, random)`")
     if len(inspect.signature(workload).parameters) != 2:

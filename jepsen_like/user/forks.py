@@ -4,7 +4,7 @@ import os
 import signal
 import struct
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from select import select
 from types import TracebackType
@@ -66,18 +66,18 @@ class Forks:
             os.waitpid(child, 0)
         self._children.clear()
 
-    def run(self, seeds: Sequence[int]) -> Iterator[Ran | Told]:
+    def run(self, seeds: Sequence[int]) -> Generator[Ran | Told, None, None]:
         """Each seed's run, in whatever order they end."""
         if self._workers == 1:
             return self._here(seeds)
         return self._there(seeds)
 
-    def _here(self, seeds: Sequence[int]) -> Iterator[Ran]:
+    def _here(self, seeds: Sequence[int]) -> Generator[Ran, None, None]:
         with ExitStack() as stack:
             elsewhere = None if self._elsewhere is None else stack.enter_context(self._elsewhere)
             yield from map(self._make(elsewhere), seeds)
 
-    def _there(self, seeds: Sequence[int]) -> Iterator[Told]:
+    def _there(self, seeds: Sequence[int]) -> Generator[Told, None, None]:
         for number in range(self._workers):
             self._fork(seeds[number :: self._workers])
         left = len(seeds)

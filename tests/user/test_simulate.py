@@ -1,5 +1,6 @@
 """`simulate`: what it finds in whole runs, what it refuses, what it reports."""
 
+import asyncio
 import random as chance
 import time
 from collections.abc import Awaitable, Callable
@@ -283,6 +284,14 @@ def test_a_workload_of_another_shape_is_refused_at_once() -> None:
         simulate(m.Counter, alone)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="is not `async def workload"):
         simulate(m.Counter, lambda client, random: None)  # type: ignore[arg-type,return-value]
+
+
+def test_inside_a_running_loop_it_is_refused_in_words() -> None:
+    async def main() -> None:
+        simulate(m.Counter, add, seeds=1)
+
+    with pytest.raises(RuntimeError, match="call it from a plain function"):
+        asyncio.run(main())
 
 
 def test_a_machine_that_no_node_would_start_with_is_refused_at_once() -> None:
