@@ -82,6 +82,7 @@ def _recovery() -> Iterator[Failpoint]:
 def _wal() -> Iterator[Failpoint]:
     batches = {
         "append": "Entries or a hard state, within a segment",
+        "truncate": "The record that lets the log begin later, with entries or not, within a segment",
         "seal": "A full segment's closing batch",
         "roll": "A new segment's opening batch, which carries the append that did not fit",
         "mark": "The mark that covers a quiet log's last batch",
@@ -98,8 +99,28 @@ def _wal() -> Iterator[Failpoint]:
     )
     yield Failpoint("wal.read.before_read", "Entries are to be read from disk, to be sent or applied.")
     yield Failpoint("wal.read.before_answer", "Entries were read and checked; who asked has not got them.")
+    yield Failpoint("purge.before_remove", "A segment is to be removed that nobody needs any more.")
+    yield Failpoint("purge.before_names_sync", "Segments are removed, which a power failure may undo.")
     yield Failpoint("wal.shutdown.before_mark", "The log is being closed in good order and not yet marked.")
     yield Failpoint("wal.shutdown.after_mark", "The log is closed and marked, and the process has not ended.")
+
+
+def _quarantine() -> Iterator[Failpoint]:
+    yield Failpoint(
+        "quarantine.before_allocate",
+        "A start has found damage and a way to go on; nothing is changed.",
+        FULL,
+    )
+    yield Failpoint("quarantine.before_write", "The segment that mends the log has its space and no content.")
+    yield Failpoint("quarantine.before_rename", "The mending segment is synced under its provisional name.")
+    yield Failpoint(
+        "quarantine.before_names_sync", "The mending segment has its name, which a power failure may undo."
+    )
+    yield Failpoint("quarantine.before_set_aside", "A segment is out of the log and still has its name.")
+    yield Failpoint(
+        "quarantine.before_set_aside_sync",
+        "Segments out of the log are called *.bad, which a power failure may undo.",
+    )
 
 
 def _snapshots() -> Iterator[Failpoint]:
@@ -257,8 +278,8 @@ def _node() -> Iterator[Failpoint]:
 
 def _all() -> Iterator[Failpoint]:
     for part in (
-        _identity, _bootstrap, _ahead, _recovery, _wal, _snapshots, _writer, _replica, _applying, _reads, _forwards,
-        _node,
+        _identity, _bootstrap, _ahead, _recovery, _quarantine, _wal, _snapshots, _writer, _replica, _applying,
+        _reads, _forwards, _node,
     ):  # fmt: skip
         yield from part()
 

@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 
 from raftlog.storage.group import GroupWrite
-from raftlog.storage.records import ENTRY_OVERHEAD, encode_entry, encode_hard_state, encode_truncation
+from raftlog.storage.records import (
+    ENTRY_OVERHEAD,
+    Impairment,
+    encode_entry,
+    encode_hard_state,
+    encode_impairment,
+    encode_truncation,
+)
 
 
 class Body:
@@ -36,6 +43,10 @@ def encode_writes(writes: Sequence[GroupWrite]) -> tuple[Body, list[int]]:
     body = Body()
     pieces, offset, offsets = body.pieces, 0, list[int]()
     for write in writes:
+        if write.loss is not None:
+            pieces.append(encode_impairment(Impairment(write.group, write.loss.reason, write.loss.base)))
+            offset += len(pieces[-1])
+            body.count += 1
         if write.base is not None:
             pieces.append(encode_truncation(write.group, write.base))
             offset += len(pieces[-1])
@@ -46,6 +57,10 @@ def encode_writes(writes: Sequence[GroupWrite]) -> tuple[Body, list[int]]:
             offset += ENTRY_OVERHEAD + len(entry.payload)
         if write.hard_state is not None:
             pieces.append(encode_hard_state(write.group, write.hard_state))
+            offset += len(pieces[-1])
+            body.count += 1
+        if write.healed:
+            pieces.append(encode_impairment(Impairment(write.group, "")))
             offset += len(pieces[-1])
             body.count += 1
     body.count += len(offsets)

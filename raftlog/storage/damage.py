@@ -43,8 +43,10 @@ class Damage(msgspec.Struct, frozen=True):
 class LogDamaged(Exception):
     """The log lost or changed something that had been synced. It is never cut away, and its node does not vote."""
 
-    def __init__(self, damage: Damage) -> None:
-        super().__init__(f"the log is damaged: {damage}; {WHAT_TO_DO}")
+    def __init__(self, damage: Damage, beyond_mending: str = "") -> None:
+        """Where it is and, if it was tried to mend it, why that must not be done."""
+        why = f"; it cannot be mended: {beyond_mending}" if beyond_mending else ""
+        super().__init__(f"the log is damaged: {damage}{why}; {WHAT_TO_DO}")
         self.damage = damage
 
 

@@ -17,7 +17,9 @@ Segment header, one sector. Its first 16 and last 8 bytes keep their meaning in 
     8  magic "RAFTLSEG"     4  format version      4  zero
     8  segment id           random, unlike that of any other segment
     8  sequence number      8  id of the segment before (0: none)      8  length of the file
-    8  cluster id           8  node id             zeros               8  checksum of the 504 bytes before it
+    8  cluster id           8  node id
+    8  1: mends the log     8  breaks off in: sequence number          8  breaks off at: offset
+    zeros                   8  checksum of the 504 bytes before it
 
 Batch, starting on a sector boundary. One append is one batch: it is there as a whole or not at all.
 
@@ -47,12 +49,23 @@ Record, 16 bytes and a body (kind 1, zero 3, length of the body 4, group id 8):
                     one per 64 KiB more, in the order they were written: of two points for one index the later counts
     6  mark         empty
     7  close        empty; the last record of a segment that is followed by another
-    8, 9            reserved for snapshots
+    8  impairment   MessagePack: why acknowledged entries had to be given up, "" once others have told them again; with
+                    a base: the whole log goes, and begins anew after that, be it an earlier one. Beside the standing
+                    of an impaired group there is one in the first batch of each segment.
+    9               reserved
     others          a later version's: this version refuses the log by name
 
 Order of things: a segment's header is synced under its *.new name before the rename, so a `.seg` file without a valid
 header is damaged, whatever its place. A segment is closed only when the next one is there, name and all; its closing
 batch is synced before the next segment gets its first batch.
+
+A log that is damaged is mended by a segment whose header says where the log breaks off (see `repair`): it goes on from
+that byte of that segment, whose id is the "id of the segment before". What lies behind that byte, and the segments in
+between, are out of the log; sequence number 0 means everything. Its first batch has a standing for each group, with the
+last entry before the break, or for a group without a usable log one that begins anew; and an impairment for each.
+Segments out of the log are renamed to `*.bad` and left to people.
+
+Snapshots are specified in `snapshots.manifest`, the identity file in `identity`.
 
 Not promised: a change to the very last batch before its mark is there looks like a torn tail; files of an earlier day
 put back in place of all later ones look like a log of that day.
@@ -77,7 +90,7 @@ MAX_SEGMENT: Final = 1 << 32
 """Offsets are kept in 32 bits in memory."""
 
 _SEGMENT_MAGIC = b"RAFTLSEG"
-_SEGMENT = struct.Struct("<8sIIQQQQQQ")
+_SEGMENT = struct.Struct("<8sIIQQQQQQQQQ")
 _BATCH = struct.Struct("<8sQQIIQQQ")
 _U64 = struct.Struct("<Q")
 _SUFFIX = ".seg"
@@ -121,6 +134,13 @@ class SegmentHeader(msgspec.Struct, frozen=True):
     size: int
     cluster: ClusterId
     node: NodeId
+    mends: Position | None = None
+    """Where the log breaks off that goes on here; sequence number 0: nothing before counts. None: it does not."""
+
+    @property
+    def before(self) -> int:
+        """Sequence number of the segment before; 0: none counts."""
+        return self.sequence - 1 if self.mends is None else self.mends.segment
 
     @property
     def name(self) -> str:
@@ -139,6 +159,8 @@ class SegmentHeader(msgspec.Struct, frozen=True):
             self.size,
             self.cluster,
             self.node,
+            self.mends is not None,
+            *((self.mends.segment, self.mends.offset) if self.mends else (0, 0)),
         )
         body = head + bytes(SECTOR - 8 - len(head))
         return body + _U64.pack(xxhash.xxh3_64_intdigest(body))
@@ -158,7 +180,9 @@ def decode_segment_header(sector: bytes, name: str, size: int) -> SegmentHeader:
     (checksum,) = _U64.unpack_from(sector, SECTOR - 8)
     if sector[:8] != _SEGMENT_MAGIC or checksum != xxhash.xxh3_64_intdigest(sector[: SECTOR - 8]):
         raise LogDamaged(Damage(name, 0, "the segment header is unreadable"))
-    _, version, _, segment, sequence, previous, length, cluster, node = _SEGMENT.unpack_from(sector)
+    _, version, _, segment, sequence, previous, length, cluster, node, mends, *broken = _SEGMENT.unpack_from(
+        sector
+    )
     if version != FORMAT:
         raise StorageRefused(
             f"{name} has format version {version}, this program reads {FORMAT}: use the one that wrote it"
@@ -167,7 +191,15 @@ def decode_segment_header(sector: bytes, name: str, size: int) -> SegmentHeader:
         raise LogDamaged(Damage(name, 0, f"the file holds segment {sequence}, not what its name says"))
     if length != size:
         raise LogDamaged(Damage(name, size, f"the file has {size} bytes, its header says {length}"))
-    return SegmentHeader(segment, sequence, previous, length, ClusterId(cluster), NodeId(node))
+    return SegmentHeader(
+        segment,
+        sequence,
+        previous,
+        length,
+        ClusterId(cluster),
+        NodeId(node),
+        Position(*broken) if mends else None,
+    )
 
 
 class BatchHeader(msgspec.Struct, frozen=True):
@@ -231,6 +263,15 @@ def batch_header_at(content: bytes, offset: int, segment_id: int) -> BatchHeader
     if segment != segment_id or start != offset or not fits:
         return None
     return BatchHeader(offset, length, count, Position(synced, synced_offset), checksum)
+
+
+def batch_segment_at(content: bytes, offset: int) -> int | None:
+    """The id of the segment that a batch header at `offset` says it is in; None when there is no such header."""
+    head = content[offset : offset + BATCH_HEADER]
+    if len(head) < BATCH_HEADER or head[:8] != BATCH_MAGIC:
+        return None
+    segment = int.from_bytes(head[8:16], "little")
+    return segment if batch_header_at(content, offset, segment) is not None else None
 
 
 def batch_is_whole(content: bytes, header: BatchHeader) -> bool:

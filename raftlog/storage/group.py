@@ -9,22 +9,33 @@ import msgspec
 from raftlog.core.durable import HardState, Recovered, SnapshotMeta, TermRun
 from raftlog.core.entry import Entry, EntryKind
 from raftlog.core.ids import EntryId, GroupId, Index, Term
-from raftlog.core.membership import MembershipAt, decode_membership
+from raftlog.core.membership import Membership, MembershipAt, decode_membership
 from raftlog.storage.damage import Compacted
 from raftlog.storage.records import ENTRY_OVERHEAD, Standing
 
 
+class Loss(msgspec.Struct, frozen=True):
+    """A log that is given up as a whole, since the state it builds on is lost, and begins anew after `base`."""
+
+    base: SnapshotMeta
+    reason: str
+    """A sentence for people."""
+
+
 class GroupWrite(msgspec.Struct, frozen=True):
-    """What one group wants to be durable, in the order of recording: `base`, the entries, the hard state.
+    """What one group wants to be durable, in the order of recording: `base`, the entries, the hard state, `healed`.
 
     With `base` the log begins right after it; a log that does not contain it goes as a whole. The entries replace the
-    log from `entries[0].index` on.
+    log from `entries[0].index` on. `healed` ends an impairment. A `loss` comes before everything else; the log writes
+    it by itself.
     """
 
     group: GroupId
     hard_state: HardState | None = None
     entries: tuple[Entry, ...] = ()
     base: SnapshotMeta | None = None
+    healed: bool = False
+    loss: Loss | None = None
 
 
 class Contradiction(Exception):
@@ -66,6 +77,8 @@ class GroupLog:
         self._segments: list[int] = []
         self._run_firsts: list[Index] = []
         self._run_terms: list[Term] = []
+        self.impairment = ""
+        """Why entries that may have been acknowledged are not here; empty: they are."""
         self._openings: list[tuple[int, Index]] = []
         """Segments that the log could begin with, and its last index when they began."""
 
@@ -100,8 +113,20 @@ class GroupLog:
     def recovered(self) -> Recovered:
         """What the core starts from."""
         runs = tuple(map(TermRun, self._run_firsts, self._run_terms))
-        last = self.last.index
-        return Recovered(self.hard_state, self.base, runs, last, tuple(self._memberships), self.last_log_time)
+        return Recovered(
+            hard_state=self.hard_state,
+            base=self.base,
+            runs=runs,
+            last=self.last.index,
+            memberships=tuple(self._memberships),
+            last_log_time=self.last_log_time,
+            impaired=bool(self.impairment),
+        )
+
+    @property
+    def membership(self) -> Membership:
+        """The newest one recorded."""
+        return (self._memberships[-1] if self._memberships else self.base.membership).membership
 
     def place_of(self, index: Index) -> Place:
         """Where an entry's record lies.
@@ -193,6 +218,27 @@ class GroupLog:
             # Read from a segment that began with a longer log, nothing would tell that this base was not part of it.
             self._openings = [opening for opening in self._openings if opening[1] <= index]
         self._first, self._before = base.last.index + 1, base.last
+
+    def give_up(self, loss: Loss) -> None:
+        """Begin anew after a base that may lie before the one there was; term and vote stay what they were."""
+        old = self.hard_state
+        self.hard_state = HardState(old.term, old.vote, min(old.commit, loss.base.last.index))
+        self._empty(loss.base)
+        self._first, self._before = loss.base.last.index + 1, loss.base.last
+        self.impairment = loss.reason
+        # Whatever a segment began with, nothing of it is left by now.
+        self._openings = [(sequence, 0) for sequence, _ in self._openings]
+
+    def mend(self, standing: Standing) -> None:
+        """Go on as a mending segment says: with all there is at hand and a newer hard state.
+
+        Raises:
+            Contradiction: the standing does not end where this log does.
+        """
+        mine = self.standing()
+        if msgspec.structs.replace(standing, hard_state=mine.hard_state) != mine:
+            raise Contradiction(f"the log is mended with {standing} where it breaks off with {mine}")
+        self.hard_state = standing.hard_state
 
     def _empty(self, base: SnapshotMeta) -> None:
         """Let nothing be there but the base."""
@@ -313,6 +359,10 @@ def objection(log: GroupLog, writes: Sequence[GroupWrite]) -> str | None:
     hard_state, last, base = log.hard_state, log.last, log.base.last
     written: dict[Index, Term] = {}
     for write in writes:
+        if write.loss is not None:
+            last = base = write.loss.base.last
+            written = {base.index: base.term}
+            hard_state = HardState(hard_state.term, hard_state.vote, min(hard_state.commit, base.index))
         if write.base is not None:
             if write.base.last.index < base.index:
                 return f"a base at {write.base.last} after one at {base}"

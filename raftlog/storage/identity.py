@@ -11,8 +11,8 @@ from raftlog.core.ids import ClusterId, NodeId
 from raftlog.failpoints import INERT, Failpoints
 from raftlog.storage.damage import WHAT_TO_DO, Damage, LogDamaged, StorageRefused
 from raftlog.storage.disk import SECTOR, Disk, DiskError, DiskFull
-from raftlog.storage.format import FORMAT, segment_sequence
-from raftlog.storage.segment import ASIDE, remove_unfinished, segment_headers
+from raftlog.storage.format import FORMAT, segment_name, segment_sequence
+from raftlog.storage.segment import ASIDE, read_header, remove_unfinished, sequences
 
 FILE = "identity"
 
@@ -65,19 +65,21 @@ async def load_or_create(disk: Disk, clock: Clock, *, failpoints: Failpoints = I
     """
     identity = await load(disk)
     await remove_unfinished(disk, failpoints)
-    segments = await segment_headers(disk)
+    segments = await sequences(disk)
     if identity is None:
         if segments:
             raise StorageRefused(
-                f"the directory holds a log ({segments[0].name}) but no identity file: "
+                f"the directory holds a log ({segment_name(segments[0])}) but no identity file: "
                 f"put '{FILE}' back, or go on without this node"
             )
         identity = Identity(NodeId(clock.entropy()), None)
         await save(disk, identity, failpoints)
-    elif identity.cluster is None and segments and segments[0].node == identity.node:
-        # Initialised, and stopped before the identity was written: the segment is the deed, this file its copy.
-        identity = Identity(identity.node, segments[0].cluster, identity.machine)
-        await _save_if_there_is_space(disk, identity, failpoints)
+    elif identity.cluster is None and segments:
+        header = await read_header(disk, segments[0])
+        if header.node == identity.node:
+            # Initialised, and stopped before the identity was written: the segment is the deed, this file its copy.
+            identity = Identity(identity.node, header.cluster, identity.machine)
+            await _save_if_there_is_space(disk, identity, failpoints)
     elif identity.cluster is not None and not segments:
         raise StorageRefused(
             f"node {identity.node:016x} is a member of cluster {identity.cluster:016x} but its log is gone: "

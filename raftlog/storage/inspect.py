@@ -22,7 +22,7 @@ from raftlog.storage.format import (
 from raftlog.storage.identity import Identity, load
 from raftlog.storage.records import EntryRecord, Record, decode_records
 from raftlog.storage.recovery import Examined, examine, search
-from raftlog.storage.segment import segment_headers
+from raftlog.storage.segment import sequences
 
 
 class SegmentRow(msgspec.Struct, frozen=True, tag="segment"):
@@ -116,7 +116,7 @@ async def verify(disk: Disk) -> Report:
     try:
         identity = await load(disk)
         # A node stopped between its first segment and its identity file finishes that at its next start.
-        if identity is None or identity.cluster is not None or await segment_headers(disk):
+        if identity is None or identity.cluster is not None or await sequences(disk):
             found = await examine(disk, identity if identity and identity.cluster else None)
     except LogDamaged as error:
         problems.append(str(error.damage))

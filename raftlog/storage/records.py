@@ -36,6 +36,7 @@ class Kind(IntEnum):
     INDEX = 5
     MARK = 6
     CLOSE = 7
+    IMPAIRMENT = 8
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -76,6 +77,16 @@ class Truncation(msgspec.Struct, frozen=True):
     base: SnapshotMeta
 
 
+class Impairment(msgspec.Struct, frozen=True):
+    """What a group has lost of what it may have acknowledged."""
+
+    group: GroupId
+    reason: str
+    """A sentence for people; empty: nothing any more."""
+    base: SnapshotMeta | None = None
+    """The whole log went, and begins anew after this."""
+
+
 class Point(msgspec.Struct, frozen=True, array_like=True):
     """Where in the segment the record of an entry starts."""
 
@@ -99,10 +110,13 @@ class Close(msgspec.Struct, frozen=True):
     """Nothing follows in this segment."""
 
 
-Record: TypeAlias = Standing | EntryRecord | HardStateRecord | Truncation | SparseIndex | Mark | Close
+Record: TypeAlias = (
+    Standing | EntryRecord | HardStateRecord | Truncation | Impairment | SparseIndex | Mark | Close
+)
 
 _pack = msgspec.msgpack.Encoder().encode
 _read_standing = msgspec.msgpack.Decoder(Standing).decode
+_read_impairment = msgspec.msgpack.Decoder(Impairment).decode
 _read_base = msgspec.msgpack.Decoder(SnapshotMeta).decode
 
 
@@ -139,6 +153,12 @@ def encode_truncation(group: GroupId, base: SnapshotMeta) -> bytes:
     """One record."""
     body = _pack(base)
     return _HEAD.pack(Kind.TRUNCATION, len(body), group) + body
+
+
+def encode_impairment(impairment: Impairment) -> bytes:
+    """One record."""
+    body = _pack(impairment)
+    return _HEAD.pack(Kind.IMPAIRMENT, len(body), impairment.group) + body
 
 
 def encode_index(group: GroupId, points: Sequence[Point]) -> bytes:
@@ -217,6 +237,8 @@ def _decode_small(code: int, group: GroupId, body: bytes, at: int) -> Record:
             return _read_standing(body)
         case Kind.TRUNCATION:
             return Truncation(group, _read_base(body))
+        case Kind.IMPAIRMENT:
+            return _read_impairment(body)
         case Kind.INDEX:
             return SparseIndex(group, tuple(Point(*fields) for fields in _POINT.iter_unpack(body)))
         case Kind.MARK:

@@ -4,6 +4,8 @@ The chain of batches is followed from the first segment. Where it stops, everyth
 and segment by segment, for batches of this log: the highest `synced_to` among them says how far the log was durable.
 A stop below it is damage and nothing is touched. A stop at or above it is the tail of a write that no sync covered.
 
+A mending segment (see `repair`) says where the log before it breaks off: it is followed exactly up to there.
+
 `examine` only reads. `settle` then makes the end of the log what `examine` found: the last batch is written again,
 because a batch that can be read may exist in the page cache only (a process that was killed before its sync, or a sync
 that failed and left its pages marked clean), and what follows it is overwritten with zeros. Doing it twice changes
@@ -27,13 +29,15 @@ from raftlog.storage.format import (
     SegmentHeader,
     batch_header_at,
     batch_is_whole,
+    segment_name,
 )
-from raftlog.storage.group import Contradiction, GroupLog, Place
+from raftlog.storage.group import Contradiction, GroupLog, Loss, Place
 from raftlog.storage.identity import Identity
 from raftlog.storage.records import (
     Close,
     EntryRecord,
     HardStateRecord,
+    Impairment,
     Mark,
     Point,
     SparseIndex,
@@ -42,7 +46,7 @@ from raftlog.storage.records import (
     decode_entry,
     decode_records,
 )
-from raftlog.storage.segment import Points, segment_headers
+from raftlog.storage.segment import Link, Points, chain, sequences
 
 
 class Examined(msgspec.Struct):
@@ -65,6 +69,10 @@ class Examined(msgspec.Struct):
     """File, from and to: bytes of a write that no sync covered."""
     points: Points
     """The sparse index of the current segment so far."""
+    broken: frozenset[int]
+    """Segments of which only a part counts."""
+    given_up: list[int]
+    """Segments that are out of the log since it was mended, and still have their names."""
 
     @property
     def end(self) -> Position:
@@ -72,30 +80,35 @@ class Examined(msgspec.Struct):
         return Position(self.current.sequence, self.last.end)
 
 
-async def examine(disk: Disk, identity: Identity | None = None) -> Examined:
-    """Read a log. Changes nothing.
+async def examine(disk: Disk, identity: Identity | None = None, *, first: int = 0) -> Examined:
+    """Read a log, from the segment `first` on if there are earlier ones. Changes nothing.
 
     Raises:
         LogDamaged: something that was synced is missing or changed.
         StorageRefused: there is no log, it is another node's or cluster's, or a later version wrote it.
         DiskError: a file cannot be read.
     """
-    headers = await segment_headers(disk)
-    if not headers:
+    links = await chain(disk, first=first)
+    if not links:
         joined = identity is not None and identity.cluster is not None
         member = f", and its node is a member of a cluster: {WHAT_TO_DO}" if joined else ""
         raise StorageRefused(f"there is no log in this directory{member}")
-    for header in headers:
-        _check_owner(header, headers[-1], identity)
-    headers = _connected(headers)
-    reader = _Reader(headers)
-    for header in headers:
-        content = await disk.read(header.name, 0, header.size)
+    for link in links:
+        check_owner(link.header, links[-1].header, identity)
+    reader = Reader(links)
+    for link in links:
+        header, end = link.header, link.end
+        content = await disk.read(header.name, 0, header.size if end is None else end)
         if reader.stopped is None:
-            reader.follow(header, content)
+            reader.follow(header, content, end)
         else:
             reader.search(header, content, SECTOR)
-    return reader.result()
+    return reader.result(await _given_up(disk, links))
+
+
+async def _given_up(disk: Disk, links: list[Link]) -> list[int]:
+    breaks = [(link.header.before, link.header.sequence) for link in links if link.header.mends is not None]
+    return [each for each in await sequences(disk) if any(low < each < high for low, high in breaks)]
 
 
 async def settle(disk: Disk, found: Examined, failpoints: Failpoints = INERT) -> None:
@@ -118,7 +131,8 @@ async def settle(disk: Disk, found: Examined, failpoints: Failpoints = INERT) ->
             await disk.write_and_sync(name, at, [bytes(to - at)])
 
 
-def _check_owner(header: SegmentHeader, newest: SegmentHeader, identity: Identity | None) -> None:
+def check_owner(header: SegmentHeader, newest: SegmentHeader, identity: Identity | None) -> None:
+    """Refuse a segment of another node or cluster. Raises StorageRefused."""
     node, cluster = (identity.node, identity.cluster) if identity else (newest.node, newest.cluster)
     if header.node != node:
         raise StorageRefused(
@@ -129,17 +143,6 @@ def _check_owner(header: SegmentHeader, newest: SegmentHeader, identity: Identit
         raise StorageRefused(
             f"{header.name} belongs to cluster {header.cluster:016x}, this directory to {ours}"
         )
-
-
-def _connected(headers: list[SegmentHeader]) -> list[SegmentHeader]:
-    """The last headers that follow one another; a removed segment that came back lies before a gap and is ignored."""
-    start = len(headers) - 1
-    while start > 0 and headers[start].sequence == headers[start - 1].sequence + 1:
-        start -= 1
-        if headers[start + 1].previous != headers[start].id:
-            reason = f"it does not follow {headers[start].name}: that file was replaced"
-            raise LogDamaged(Damage(headers[start + 1].name, 0, reason))
-    return headers[start:]
 
 
 def batches(content: bytes, header: SegmentHeader, start: int = SECTOR) -> Iterator[BatchHeader]:
@@ -159,35 +162,49 @@ def search(content: bytes, header: SegmentHeader, start: int) -> Iterator[BatchH
         at += 1
 
 
-class _Reader:
+class Reader:
     """Follows the chain of batches through the segments, then searches what lies behind its end."""
 
-    def __init__(self, headers: list[SegmentHeader]) -> None:
-        self._headers = headers
-        self._groups: dict[GroupId, GroupLog] = {}
-        self._current = headers[0]
+    def __init__(self, links: list[Link]) -> None:
+        self._links = links
+        self.groups: dict[GroupId, GroupLog] = {}
+        self._current = links[0].header
         self._last: BatchHeader | None = None
         self._closed = False
         self._marked = False
-        self._points = Points(headers[0].size)
+        self._points = Points(self._current.size)
         self._synced = Position(0, 0)
         self._torn: list[tuple[str, int, int]] = []
         self._later: dict[GroupId, Index] = {}
         self.stopped: Position | None = None
-        """Where no batch begins; None while the segments read so far are closed."""
+        """Where no batch begins; None while the segments read so far are closed, or break off."""
 
-    def follow(self, header: SegmentHeader, content: bytes) -> None:
-        """Replay the batches of the next segment; remember where they stop."""
+    def follow(self, header: SegmentHeader, content: bytes, end: int | None = None) -> None:
+        """Replay the batches of the next segment, exactly up to `end` if it is given; remember where they stop.
+
+        Raises:
+            LogDamaged: a batch is whole and cannot follow what came before; or they stop before `end`.
+        """
         at = SECTOR
         for batch in batches(content, header):
             if batch.offset == SECTOR:
                 self._begin(header)
             self._replay(header, content, batch)
             at = batch.end
-        if self._closed and self._current is header:
-            return  # what follows the last record of a closed segment is never read
+        if header.mends is not None and at == SECTOR != end:
+            raise LogDamaged(Damage(header.name, SECTOR, "its first batch is unreadable", "every group"))
+        if end is not None and at < end:
+            reason = f"no batch begins here, and the log was found whole up to byte {end} when it was mended"
+            raise LogDamaged(Damage(header.name, at, reason, self._affected()))
+        if end is not None or (self._closed and self._current is header):
+            return  # what follows the end, or the last record of a closed segment, is never read
         self.stopped = Position(header.sequence, at)
         self.search(header, content, at)
+
+    @property
+    def end(self) -> Position:
+        """Right after the last batch; 0 in segment 0 while there is none."""
+        return Position(self._current.sequence, self._last.end) if self._last else Position(0, 0)
 
     def search(self, header: SegmentHeader, content: bytes, start: int) -> None:
         """Look for proof that the log was durable beyond its end, and for what a torn write left."""
@@ -199,15 +216,15 @@ class _Reader:
         if end > start:
             self._torn.append((header.name, start, -(-end // SECTOR) * SECTOR))
 
-    def result(self) -> Examined:
-        """What was found.
+    def result(self, given_up: list[int]) -> Examined:
+        """What was found, beside segments that are out of the log.
 
         Raises:
             LogDamaged: it is not all that was synced.
         """
         stopped, last = self.stopped, self._last
         if last is None:
-            first = self._headers[0]
+            first = self._links[0].header
             reason = (
                 "its first batch is unreadable"
                 if first.previous == 0
@@ -216,28 +233,29 @@ class _Reader:
             raise LogDamaged(Damage(first.name, SECTOR, reason, "every group"))
         if stopped is not None and stopped < self._synced:
             reason = f"no batch begins here, and the log was durable up to {self._synced}"
-            file = next(header.name for header in self._headers if header.sequence == stopped.segment)
-            raise LogDamaged(Damage(file, stopped.offset, reason, self._affected()))
+            raise LogDamaged(Damage(segment_name(stopped.segment), stopped.offset, reason, self._affected()))
         if stopped is None:
             reason = "this segment was closed, which is done when the next one is there, and there is none"
             raise LogDamaged(Damage(self._current.name, last.offset, reason, self._affected()))
-        for group, log in sorted(self._groups.items()):
+        for group, log in sorted(self.groups.items()):
             if log.absent is not None:
-                file = self._headers[0].name
+                file = self._links[0].header.name
                 reason = "the segments before this one are missing"
                 raise LogDamaged(
                     Damage(file, 0, reason, f"group {group}: entries {log.absent[0]} to {log.absent[1]}")
                 )
         return Examined(
-            groups=self._groups,
-            first=self._headers[0].sequence,
+            groups=self.groups,
+            first=self._links[0].header.sequence,
             current=self._current,
             last=last,
             closed=self._closed,
             marked=self._marked,
-            ahead=[header for header in self._headers if header.sequence > self._current.sequence],
+            ahead=[link.header for link in self._links if link.header.sequence > self._current.sequence],
             torn=self._torn,
             points=self._points,
+            broken=frozenset(link.header.sequence for link in self._links if link.end is not None),
+            given_up=given_up,
         )
 
     def _begin(self, header: SegmentHeader) -> None:
@@ -274,6 +292,9 @@ class _Reader:
                 case Truncation(group=group, base=base):
                     self._log(group).truncate(base)
                     self._marked = False
+                case Impairment():
+                    self._impair(record)
+                    self._marked = False
                 case Standing():
                     self._stand(record, header, first=batch.offset == SECTOR)
                     self._marked = False
@@ -285,27 +306,39 @@ class _Reader:
                     pass
 
     def _stand(self, standing: Standing, header: SegmentHeader, *, first: bool) -> None:
-        known = self._groups.get(standing.group)
+        known = self.groups.get(standing.group)
         if known is None:
-            self._groups[standing.group] = GroupLog(standing)
+            known = self.groups[standing.group] = GroupLog(standing)
         elif not first:
             raise Contradiction(f"group {standing.group} is created a second time")
+        elif header.mends is not None and standing.last == standing.base.last != known.last:
+            known = self.groups[standing.group] = GroupLog(standing)  # nothing at hand was worth keeping
+        elif header.mends is not None:
+            known.mend(standing)
         elif known.standing() != standing:
             raise Contradiction(
                 f"the segment opens with {standing}, the segments before end with {known.standing()}"
             )
         if first:
-            self._groups[standing.group].open_segment(header.sequence)
+            known.open_segment(header.sequence)
+            known.impairment = ""  # unless this batch says otherwise
+
+    def _impair(self, record: Impairment) -> None:
+        log = self._log(record.group)
+        if record.base is not None:
+            log.give_up(Loss(record.base, record.reason))
+        else:
+            log.impairment = record.reason
 
     def _log(self, group: GroupId) -> GroupLog:
-        if (log := self._groups.get(group)) is None:
+        if (log := self.groups.get(group)) is None:
             raise Contradiction(f"a record of group {group}, which does not exist")
         return log
 
     def _check(self, batch: BatchHeader) -> None:
-        if not self._groups:
+        if not self.groups:
             raise Contradiction("the log does not begin with the standing of a group")
-        for group, log in self._groups.items():
+        for group, log in self.groups.items():
             if log.last.term > log.hard_state.term and log.last != log.base.last:
                 raise Contradiction(
                     f"group {group} ends at {log.last} in term {log.hard_state.term}, at {batch.offset}"
@@ -324,7 +357,7 @@ class _Reader:
 
     def _affected(self) -> str:
         ranges = []
-        for group, log in sorted(self._groups.items()):
+        for group, log in sorted(self.groups.items()):
             after = self._later.get(group)
             until = f" to {after - 1}" if after is not None and after > log.last.index + 1 else " on"
             ranges.append(f"group {group}: entries {log.last.index + 1}{until}")

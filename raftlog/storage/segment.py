@@ -7,6 +7,7 @@ import msgspec
 
 from raftlog.core.ids import GroupId, Index, Term
 from raftlog.failpoints import INERT, Failpoints
+from raftlog.storage.damage import Damage, LogDamaged
 from raftlog.storage.disk import SECTOR, Disk, DiskError, DiskFull
 from raftlog.storage.format import (
     RECORD_HEADER,
@@ -27,7 +28,7 @@ async def prepare(
     header: SegmentHeader,
     first_batch: Sequence[bytes] = (),
     *,
-    purpose: Literal["bootstrap", "ahead"],
+    purpose: Literal["bootstrap", "ahead", "quarantine"],
     failpoints: Failpoints = INERT,
 ) -> None:
     """Make a segment that a crash either leaves whole, under its name, or not at all. Replaces one of the same name.
@@ -66,21 +67,55 @@ async def remove_unfinished(disk: Disk, failpoints: Failpoints = INERT) -> None:
     await disk.sync_names()
 
 
-async def segment_headers(disk: Disk) -> list[SegmentHeader]:
-    """The headers of all segments, in order.
+async def sequences(disk: Disk) -> list[int]:
+    """The sequence numbers of all segments there are, in order."""
+    found = map(segment_sequence, await disk.names())
+    return sorted(sequence for sequence in found if sequence is not None)
+
+
+async def read_header(disk: Disk, sequence: int) -> SegmentHeader:
+    """The header of a segment.
 
     Raises:
-        LogDamaged: a header is unreadable or a file has another length than it should.
+        LogDamaged: it is unreadable, or the file has another length than it should.
         StorageRefused: a file of another format version.
     """
-    sequences = sorted(
-        sequence for name in await disk.names() if (sequence := segment_sequence(name)) is not None
-    )
-    return [await _header(disk, segment_name(sequence)) for sequence in sequences]
-
-
-async def _header(disk: Disk, name: str) -> SegmentHeader:
+    name = segment_name(sequence)
     return decode_segment_header(await disk.read(name, 0, SECTOR), name, await disk.size(name))
+
+
+class Link(msgspec.Struct, frozen=True):
+    """A segment of a log, and how much of it counts."""
+
+    header: SegmentHeader
+    end: int | None = None
+    """Where a later segment says that the log breaks off; None: wherever its batches end."""
+
+
+async def chain(disk: Disk, *, first: int = 0) -> list[Link]:
+    """The segments that make up the log, in order: from the last one back, as long as each says what came before it.
+
+    A removed segment that a crash brought back lies before a gap; what a mending segment took out of the log lies
+    between two links. Neither is looked at.
+
+    Args:
+        first: sequence number below which nothing counts.
+
+    Raises:
+        LogDamaged: the header of one that counts is unreadable, or two do not follow one another.
+        StorageRefused: a segment of another format version.
+    """
+    there = set(await sequences(disk))
+    links: list[Link] = []
+    sequence, end = max(there, default=0), None
+    while sequence in there and sequence >= first:
+        header = await read_header(disk, sequence)
+        if links and links[-1].header.previous != header.id:
+            reason = f"it does not follow {header.name}: that file was replaced"
+            raise LogDamaged(Damage(links[-1].header.name, 0, reason))
+        links.append(Link(header, end))
+        sequence, end = header.before, header.mends.offset if header.mends else None
+    return links[::-1]
 
 
 class Stretch(msgspec.Struct):

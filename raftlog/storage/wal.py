@@ -26,16 +26,20 @@ from raftlog.storage.format import (
     segment_name,
     segment_sequence,
 )
-from raftlog.storage.group import GroupLog, GroupWrite, Place, objection, record_length
+from raftlog.storage.group import GroupLog, GroupWrite, Loss, Place, objection, record_length
 from raftlog.storage.identity import Identity, initialised, save
 from raftlog.storage.records import (
     ENTRY_OVERHEAD,
     MARK,
+    Impairment,
     Standing,
     decode_entry,
+    encode_impairment,
     encode_standing,
 )
 from raftlog.storage.recovery import Examined, examine, settle
+from raftlog.storage.repair import alone, mend, set_aside
+from raftlog.storage.repair import plan as plan_repair
 from raftlog.storage.segment import Points, prepare, remove_unfinished
 from raftlog.storage.snapshots import PART_SIZE, Manifest, SnapshotDamaged, Snapshots
 
@@ -47,7 +51,7 @@ _entropy = SystemClock().entropy
 _KEPT: Final = 64 << 10
 _GAP: Final = 64 << 10
 
-_Kind: TypeAlias = Literal["append", "seal", "roll", "mark"]
+_Kind: TypeAlias = Literal["append", "truncate", "seal", "roll", "mark"]
 """What a batch is there for."""
 
 
@@ -79,6 +83,7 @@ class Wal:
         self._identity = identity
         self._groups = found.groups
         self._first = found.first
+        self._broken = found.broken
         self.snapshots = snapshots
         """The durable snapshots of this directory; whoever takes or fetches one puts it here."""
         self._current = found.current
@@ -145,8 +150,9 @@ class Wal:
         entropy: Callable[[], int] = _entropy,
         failpoints: Failpoints = INERT,
         part_size: int = PART_SIZE,
+        repair: bool = False,
     ) -> "Wal":
-        """Recover the log: cut a torn tail, refuse damage.
+        """Recover the log: cut a torn tail, refuse damage or mend it.
 
         Args:
             disk: the node's directory; stays the caller's, to be closed after the log.
@@ -155,9 +161,12 @@ class Wal:
             entropy: a random u64, never 0, per call: the ids of new segments.
             failpoints: of this process start.
             part_size: bytes of a part of the snapshots yet to be taken.
+            repair: go on after damage where that is safe, with what is left and impaired (see `repair`); what was set
+                aside is in `damage`.
 
         Raises:
-            LogDamaged: something that was synced is missing or changed; names file, offset and reason.
+            LogDamaged: something that was synced is missing or changed; names file, offset and reason. With `repair`:
+                and going on without it is not safe.
             StorageRefused: there is no log, or it is not this node's.
             DiskError: the disk refused.
         """
@@ -165,14 +174,27 @@ class Wal:
         await remove_unfinished(disk, failpoints)
         if failpoints.armed:
             await failpoints.hit("recovery.before_read", DiskError)
-        found = await examine(disk, identity)
+        damage: list[Damage] = []
+        try:
+            found = await examine(disk, identity)
+        except LogDamaged as damaged:
+            if not repair:
+                raise
+            plan = await plan_repair(disk, identity, damaged)
+            await mend(disk, plan, segment_size=segment_size, entropy=entropy, failpoints=failpoints)
+            damage.append(plan.damage)
+            found = await examine(disk, identity)
+        await set_aside(disk, found.given_up, failpoints)
         assert identity.cluster is not None, "a log belongs to a member of a cluster"
         snapshots = await Snapshots.open(
             disk, identity.cluster, entropy=entropy, part_size=part_size, failpoints=failpoints
         )
         for group, log in sorted(found.groups.items()):
             await _check_newest(log, snapshots)
-            _refuse_base_without_snapshot(group, log, snapshots.newest(group))
+            if (reason := _uncovered(log, snapshots)) is not None:
+                if not repair or alone(identity.node, group, log.membership):
+                    raise StorageRefused(f"group {group} {reason}: put it back, or go on without this node")
+                damage.append(Damage("snapshots", 0, reason, f"group {group}"))
         await settle(disk, found, failpoints)
         if failpoints.armed:
             await failpoints.hit("recovery.before_answer", DiskError)
@@ -185,10 +207,41 @@ class Wal:
             entropy=entropy,
             failpoints=failpoints,
         )
+        wal._damage += damage
         wal._ahead.begin(wal._current)
+        await wal._give_up_what_lacks_its_state()
         await wal._finish_installations()
         await wal.purge()
         return wal
+
+    async def _give_up_what_lacks_its_state(self) -> None:
+        """Begin anew, impaired, after the newest state there is, where that is behind the base."""
+        losses = [
+            GroupWrite(group, loss=Loss(_newest_state(log, self.snapshots), reason))
+            for group, log in sorted(self._groups.items())
+            if (reason := _uncovered(log, self.snapshots)) is not None
+        ]
+        await self.append(losses)
+
+    async def snapshot_damaged(self, manifest: Manifest) -> Recovered:
+        """Set a snapshot aside that turned out damaged when it was read; what to start its group from instead.
+
+        An older snapshot, if the log reaches back to it; no snapshot, if the log begins at its beginning. Otherwise the
+        log is given up as a whole, and the group begins impaired after the newest state there is, perhaps none: a
+        leader will offer its own. Term and vote stay. To be called before the group's core is made; what was already
+        started from this snapshot has its state and takes a new one instead (`Snapshots.quarantine`).
+
+        Raises:
+            StorageRefused: the group has no other voter, who could tell this node what is lost.
+            DiskError: the disk refused.
+        """
+        await self.snapshots.quarantine(manifest)
+        log = self._groups[manifest.group]
+        if (reason := _uncovered(log, self.snapshots)) is not None:
+            if nobody := alone(self._identity.node, log.group, log.membership):
+                raise StorageRefused(f"group {log.group} {reason}: put it back ({nobody})")
+            await self._give_up_what_lacks_its_state()
+        return self.recovered(manifest.group)
 
     async def _finish_installations(self) -> None:
         """Let the log begin after a snapshot that reaches beyond it.
@@ -237,8 +290,12 @@ class Wal:
 
     @property
     def damage(self) -> tuple[Damage, ...]:
-        """Holes that reads have met since the log was opened."""
-        return tuple(self._damage)
+        """What was found damaged since the log was opened: set aside then, or met by reads since."""
+        return (*self._damage, *self.snapshots.damage)
+
+    def impairment(self, group: GroupId) -> str:
+        """Why entries of a group that may have been acknowledged are not here; empty: they are."""
+        return self._groups[group].impairment
 
     @property
     def end(self) -> Position:
@@ -309,9 +366,8 @@ class Wal:
         body, offsets = encode_writes(writes)
         if body.count == 0:
             return
-        start, segment = await self._commit(
-            body, "append", keeps_room=_has_commands(writes), groups=len(writes)
-        )
+        kind: _Kind = "append" if all(write.base is None for write in writes) else "truncate"
+        start, segment = await self._commit(body, kind, keeps_room=_has_commands(writes), groups=len(writes))
         self._remember(writes, [start + offset for offset in offsets], segment)
         self._marked = False
 
@@ -335,7 +391,9 @@ class Wal:
         self._marked = True
 
     async def purge(self) -> int:
-        """Remove the segments that no group needs any more; how many. May run beside an append.
+        """Remove the segments that no group needs any more; how many. May run beside an append, not beside itself.
+
+        One with damage in it is set aside instead.
 
         The last of them goes first, and for good before any other: whatever a crash then brings back lies before a
         gap and is ignored. Were it the other way round, one that came back alone would adjoin those that stayed, and
@@ -350,12 +408,20 @@ class Wal:
             log.forget_segments_before(needed)
         there = [segment_sequence(name) for name in await self._disk.names()]
         stale = sorted(sequence for sequence in there if sequence is not None and sequence < needed)
-        for names in (stale[-1:], stale[:-1]):
-            for sequence in names:
-                await self._disk.remove(segment_name(sequence))
-            if names:
-                await self._disk.sync_names()
+        for part in (stale[-1:], stale[:-1]):
+            await set_aside(self._disk, [each for each in part if each in self._broken], self._failpoints)
+            await self._remove([each for each in part if each not in self._broken])
         return len(stale)
+
+    async def _remove(self, stale: Sequence[int]) -> None:
+        for sequence in stale:
+            if self._failpoints.armed:
+                await self._failpoints.hit("purge.before_remove", DiskError)
+            await self._disk.remove(segment_name(sequence))
+        if stale:
+            if self._failpoints.armed:
+                await self._failpoints.hit("purge.before_names_sync", DiskError)
+            await self._disk.sync_names()
 
     def _needed(self) -> int:
         """The newest segment that every group could begin with."""
@@ -400,6 +466,8 @@ class Wal:
         start = 0
         for write in writes:
             log = self._groups[write.group]
+            if write.loss is not None:
+                log.give_up(write.loss)
             if write.base is not None:
                 log.truncate(write.base)
             if entries := write.entries:
@@ -410,6 +478,8 @@ class Wal:
                 start += len(entries)
             if write.hard_state is not None:
                 log.set_hard_state(write.hard_state)
+            if write.healed:
+                log.impairment = ""
 
     async def _commit(self, body: Body, kind: _Kind, *, keeps_room: bool, groups: int) -> tuple[int, int]:
         """Write and sync a batch: where in its segment its own records start, and the segment's number."""
@@ -440,6 +510,8 @@ class Wal:
         opening = Body()
         for _, log in sorted(self._groups.items()):
             opening.add(encode_standing(log.standing()))
+            if log.impairment:
+                opening.add(encode_impairment(Impairment(log.group, log.impairment)))
         own = opening.join(body)
         whole = SECTOR + batch_length(opening.length)
         if self._failpoints.armed:
@@ -550,13 +622,18 @@ async def _check_newest(log: GroupLog, snapshots: Snapshots) -> None:
             await snapshots.quarantine(newest)
 
 
-def _refuse_base_without_snapshot(group: GroupId, log: GroupLog, snapshot: Manifest | None) -> None:
-    """A log that begins after a snapshot is worth nothing without it; an empty state machine over it would be wrong."""
-    if log.base.last != NOTHING and (snapshot is None or snapshot.meta.last.index < log.base.last.index):
-        raise StorageRefused(
-            f"group {group} begins after a snapshot at {log.base.last}, and there is no such snapshot here: "
-            "put it back, or go on without this node"
-        )
+def _uncovered(log: GroupLog, snapshots: Snapshots) -> str | None:
+    """What is missing of a log that begins after a snapshot: an empty state machine over it would be wrong."""
+    newest, base = snapshots.newest(log.group), log.base.last
+    if base == NOTHING or (newest is not None and newest.meta.last.index >= base.index):
+        return None
+    return f"begins after a snapshot at {base}, and there is no such snapshot here"
+
+
+def _newest_state(log: GroupLog, snapshots: Snapshots) -> SnapshotMeta:
+    """Of the newest snapshot or, where there is none, of the beginning, with the members known last."""
+    newest = snapshots.newest(log.group)
+    return newest.meta if newest is not None else SnapshotMeta(NOTHING, MembershipAt(0, log.membership))
 
 
 __all__ = ["SEGMENT_SIZE", "GroupWrite", "Wal"]

@@ -9,7 +9,10 @@ from raftlog.failpoints import ALL, FailpointError
 from raftlog.failpoints.points import DEFECT, DISK, FULL
 
 ROOT = Path(__file__).resolve().parents[2] / "raftlog"
-FILLED_IN = {"kind": ("append", "seal", "roll", "mark"), "purpose": ("bootstrap", "ahead")}
+FILLED_IN = {
+    "kind": ("append", "truncate", "seal", "roll", "mark"),
+    "purpose": ("bootstrap", "ahead", "quarantine"),
+}
 """What the names that are put together at the place may hold."""
 
 

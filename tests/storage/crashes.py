@@ -69,7 +69,9 @@ async def _recover(disk: SimDisk, random: Random) -> tuple[Account, Wal | None]:
     identity = await load_or_create(disk, clock)
     if identity.cluster is None:
         return Account(identity.node), None
-    wal = await Wal.open(disk, identity=identity, segment_size=SEGMENT, entropy=clock.entropy, part_size=PART)
+    wal = await Wal.open(
+        disk, identity=identity, segment_size=SEGMENT, entropy=clock.entropy, part_size=PART, repair=True
+    )
     await wal.make_room()
     return Account(identity.node, True, await read_all(wal)), wal
 

@@ -4,13 +4,16 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeAlias
 
-from raftlog.core.ids import EntryId, GroupId
+from raftlog.core.durable import HardState
+from raftlog.core.ids import EntryId, GroupId, NodeId
 from raftlog.storage import DiskError, GroupWrite
+from raftlog.storage.format import Position, segment_name
 from raftlog.testing.disk import Operation
 from tests.storage.story import (
     G0,
     PART,
     SEGMENT,
+    Log,
     Story,
     a_snapshot,
     entry,
@@ -614,6 +617,211 @@ async def large_entries_behind_a_snapshot(story: Story) -> None:
     await story.purge()
 
 
+def broken(name: str, at: int) -> Callable[[dict[str, bytes]], dict[str, bytes]]:
+    """A byte of a file changes."""
+
+    def change(files: dict[str, bytes]) -> dict[str, bytes]:
+        content = files[name]
+        return {**files, name: content[:at] + bytes([content[at] ^ 16]) + content[at + 1 :]}
+
+    return change
+
+
+def missing(*names: str) -> Callable[[dict[str, bytes]], dict[str, bytes]]:
+    """Files are gone."""
+    return lambda files: {name: content for name, content in files.items() if name not in names}
+
+
+async def some_segments(story: Story, count: int = 7) -> list[Position]:
+    """A log of several segments, one entry a batch; where each entry's batch begins, from index 1."""
+    await story.start()
+    starts = [story.wal.end]
+    for index in range(1, count):
+        starts.append(story.wal.end)
+        await story.append(write(entry(index, 1, size=1100), term=1, commit=max(index - 2, 0)))
+    await story.append(write(term=4, vote=3, commit=count - 3))
+    return starts
+
+
+async def repair_of_a_hole(story: Story) -> None:
+    """A batch in the middle is damaged: the log ends before it, its term and vote stay, its node is impaired."""
+    starts = await some_segments(story)
+    log = story.account.logs[G0]
+    await story.damaged(broken(segment_name(starts[4].segment), starts[4].offset + 100), {G0: log.cut(3, 1)})
+    await story.append(write(*run(4, 6, 5, size=700), term=5, commit=5))
+    await story.append(GroupWrite(G0, healed=True))
+    await story.append(write(entry(7, 5)))
+    await story.reopen()
+
+
+async def repair_twice(story: Story) -> None:
+    """The mended log is damaged in turn, before the break and where it goes on."""
+    starts = await some_segments(story, 9)
+    log = story.account.logs[G0].cut(6, 4)
+    await story.damaged(broken(segment_name(starts[7].segment), starts[7].offset + 3), {G0: log})
+    await story.append(write(term=6, vote=1, commit=4))
+    await story.append(write(*run(7, 8, 6, size=900), term=6, vote=1, commit=4))
+    log = story.account.logs[G0].cut(2, 0)
+    await story.damaged(broken(segment_name(starts[3].segment), starts[3].offset + 90), {G0: log})
+    await story.append(write(*run(3, 5, 7, size=900), term=7, commit=4))
+
+
+async def repair_of_the_first_segment(story: Story) -> None:
+    """Nothing is left to begin with: the group begins anew, knowing term, vote and members."""
+    await some_segments(story)
+    after = Log(HardState(4, NodeId(3), 0), impaired=True)
+    await story.damaged(broken(segment_name(1), 600), {G0: after})
+    await story.append(write(*run(1, 3, 5, size=900), term=5, commit=2))
+    await story.power_failure()
+    await story.append(GroupWrite(G0, healed=True))
+
+
+async def repair_of_the_first_segment_with_a_snapshot(story: Story) -> None:
+    """The log begins anew after the newest snapshot."""
+    await some_segments(story)
+    at = await story.snapshot(4)
+    after = Log(HardState(4, NodeId(3), 0), (), at, at, True)
+    await story.damaged(broken(segment_name(1), 8), {G0: after})
+    await story.append(write(*run(5, 7, 5, size=900), term=5, commit=5))
+
+
+async def repair_after_a_truncation(story: Story) -> None:
+    """The truncation that let the first segments go is behind the damage: what is before it reaches nothing."""
+    await some_segments(story, 9)
+    at = await story.snapshot(6)
+    await story.compact(6)
+    await story.append(write(*run(9, 12, 4, size=1100), term=4, vote=3, commit=8))
+    await story.purge()
+    first = next(name for name in await story.disk.names() if name.endswith(".seg"))
+    after = Log(HardState(4, NodeId(3), 0), (), at, at, True)
+    await story.damaged(broken(first, 3 * 512), {G0: after})
+    await story.append(write(entry(7, 4), term=4, vote=3, commit=7))
+
+
+async def repair_of_missing_segments(story: Story) -> None:
+    """Files are gone that the log needs."""
+    await some_segments(story)
+    after = Log(HardState(4, NodeId(3), 0), impaired=True)
+    await story.damaged(missing(segment_name(1), segment_name(2)), {G0: after})
+    await story.append(write(*run(1, 3, 5, size=900), term=5))
+
+
+async def repair_of_a_segment_that_was_never_begun(story: Story) -> None:
+    """The header of the segment ahead is damaged: nothing is lost and nobody is impaired."""
+    await some_segments(story)
+    ahead = segment_name(story.wal.end.segment + 1)
+    await story.damaged(broken(ahead, 33), story.account.logs)
+    await story.append(write(*run(7, 9, 4, size=1300)))
+
+
+async def repair_behind_the_base(story: Story) -> None:
+    """What is damaged is not needed any more, but was not removed yet."""
+    starts = await some_segments(story, 9)
+    await story.snapshot(6)
+    await story.compact(6)
+    last = story.wal.recovered(G0).last
+    await story.append(write(*run(last + 1, last + 3, 4, size=1300), term=4, vote=3, commit=6))
+    await story.damaged(broken(segment_name(starts[2].segment), starts[2].offset + 90), story.account.logs)
+    await story.append(write(entry(12, 4)))
+
+
+async def repair_of_many_groups(story: Story) -> None:
+    """One damaged batch cuts the log of each group; groups heal one by one."""
+    await story.start()
+    before, end = story.account.logs, story.wal.end
+    for index in range(1, 6):
+        await story.append(
+            *(write(entry(index, 1, 500, group), term=1, commit=index - 1) for group in range(3))
+        )
+        if index == 3:
+            before, end = story.account.logs, story.wal.end
+    await story.append(
+        *(GroupWrite(GroupId(group), HardState(2, NodeId(group + 1), 4)) for group in range(3))
+    )
+    file, at = segment_name(end.segment), end.offset
+    after = {
+        group: Log(HardState(2, NodeId(group + 1), 2), log.entries, impaired=True)
+        for group, log in before.items()
+    }
+    await story.damaged(broken(file, at + 70), after)
+    for group in (1, 0, 2):
+        await story.append(write(*run(4, 6, 3, 900, group), term=3, commit=2))
+        await story.append(GroupWrite(GroupId(group), healed=True))
+
+
+async def a_life_after_damage(story: Story) -> None:
+    """An impaired log rolls, is cut and purged, until the broken segment itself is set aside."""
+    starts = await some_segments(story)
+    log = story.account.logs[G0].cut(3, 1)
+    await story.damaged(broken(segment_name(starts[4].segment), starts[4].offset + 100), {G0: log})
+    for index in range(4, 10):
+        await story.append(write(entry(index, 5, size=1500), term=5, commit=index - 1))
+    await story.snapshot(8)
+    await story.compact(7)
+    await story.purge()
+    assert f"{segment_name(starts[4].segment)}.bad" in await story.disk.names()
+    await story.power_failure()
+    await story.append(GroupWrite(G0, healed=True))
+
+
+async def a_damaged_snapshot(story: Story) -> None:
+    """An older one serves, then none, since the log reaches back to both."""
+    await story.start()
+    await story.append(write(*run(1, 8, 1, size=300), term=1, vote=2, commit=8))
+    for index in (3, 6):
+        await story.snapshot(index)
+    await story.lose_snapshot()
+    await story.append(write(entry(9, 1)))
+    await story.lose_snapshot()
+    await story.reopen()
+
+
+async def a_lost_state(story: Story) -> None:
+    """The log begins after what only a damaged snapshot stood for: it is given up, back to an older one."""
+    await story.start()
+    await story.append(write(*run(1, 8, 1, size=300), term=1, vote=2, commit=8))
+    for index in (3, 6):
+        await story.snapshot(index)
+    await story.compact(5)
+    await story.lose_snapshot()
+    await story.append(write(*run(4, 9, 2, size=600), term=2, commit=6))
+    await story.begin_after(await story.fetch(12, 2))
+    await story.append(GroupWrite(G0, healed=True))
+    await story.purge()
+
+
+async def a_lost_state_and_no_other(story: Story) -> None:
+    """No other snapshot is there: the group begins with nothing, beside one that has lost nothing."""
+    await story.start()
+    await story.append(*(write(*run(1, 5, 1, 300, group), term=1, vote=2, commit=5) for group in range(2)))
+    await story.snapshot(5)
+    await story.compact(4)
+    await story.purge()
+    await story.lose_snapshot()
+    await story.append(write(*run(1, 3, 2, size=600), term=2, commit=2), write(entry(6, 1, 600, 1)))
+    await story.power_failure()
+    await story.append(write(*run(4, 6, 2, size=1200)), GroupWrite(G0, healed=True))
+
+
+async def a_snapshot_that_is_gone(story: Story) -> None:
+    """A manifest is unreadable, or its file is missing: found by the start itself."""
+    await story.start()
+    await story.append(write(*run(1, 5, 1), term=1, vote=2, commit=5))
+    await story.snapshot(5)
+    await story.compact(4)
+    manifest = story.wal.snapshots.newest(G0)
+    assert manifest is not None, "it was just taken"
+    await story.damaged(broken(manifest.name, 30), {G0: Log(HardState(1, NodeId(2), 0), impaired=True)})
+    await story.append(write(*run(1, 4, 2), term=2, commit=3))
+    await story.snapshot(3)
+    await story.compact(3)
+    manifest = story.wal.snapshots.newest(G0)
+    assert manifest is not None, "it was just taken"
+    await story.damaged(
+        missing(manifest.name, *manifest.part_names), {G0: Log(HardState(2, None, 0), impaired=True)}
+    )
+
+
 SCENARIOS: dict[str, tuple[Scenario, int]] = {
     scenario.__name__: (scenario, groups)
     for scenario, groups in (
@@ -667,6 +875,20 @@ SCENARIOS: dict[str, tuple[Scenario, int]] = {
         (failing_disk_under_snapshots, 1),
         (a_long_life, 1),
         (large_entries_behind_a_snapshot, 1),
+        (repair_of_a_hole, 1),
+        (repair_twice, 1),
+        (repair_of_the_first_segment, 1),
+        (repair_of_the_first_segment_with_a_snapshot, 1),
+        (repair_after_a_truncation, 1),
+        (repair_of_missing_segments, 1),
+        (repair_of_a_segment_that_was_never_begun, 1),
+        (repair_behind_the_base, 1),
+        (repair_of_many_groups, 3),
+        (a_life_after_damage, 1),
+        (a_damaged_snapshot, 1),
+        (a_lost_state, 1),
+        (a_lost_state_and_no_other, 2),
+        (a_snapshot_that_is_gone, 1),
     )
 }
 """By name: the story, and how many groups its node has."""

@@ -7,7 +7,7 @@ those notes.
 """
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import TypeAlias
 
@@ -41,6 +41,7 @@ class Log(msgspec.Struct, frozen=True):
     base: EntryId = NOTHING
     snapshot: EntryId = NOTHING
     """The newest."""
+    impaired: bool = False
 
     @property
     def last(self) -> int:
@@ -62,7 +63,13 @@ class Log(msgspec.Struct, frozen=True):
             base = new
         if write.entries:
             entries = entries[: write.entries[0].index - base.index - 1] + write.entries
-        return Log(write.hard_state or self.hard_state, entries, base, self.snapshot)
+        impaired = self.impaired and not write.healed
+        return Log(write.hard_state or self.hard_state, entries, base, self.snapshot, impaired)
+
+    def cut(self, last: int, commit: int) -> "Log":
+        """The log when what follows an entry is given up as damaged; `commit` is what was known to be decided there."""
+        term = HardState(self.hard_state.term, self.hard_state.vote, commit)
+        return Log(term, self.entries[: last - self.base.index], self.base, self.snapshot, True)
 
     def with_snapshot(self, at: EntryId) -> "Log":
         """The log when this snapshot is durable."""
@@ -73,7 +80,7 @@ class Log(msgspec.Struct, frozen=True):
         at = self.snapshot
         if at.index <= self.base.index or self.id_at(at.index) == at:
             return self
-        return Log(self.hard_state, (), at, at)
+        return Log(self.hard_state, (), at, at, self.impaired)
 
 
 Logs: TypeAlias = dict[GroupId, Log]
@@ -192,7 +199,8 @@ async def read_all(wal: Wal) -> Logs:
         while base.index + len(entries) < found.last:
             first = base.index + len(entries) + 1
             entries += await wal.read(group, first, found.last, max_bytes=2000)
-        logs[group] = Log(found.hard_state, tuple(entries), base, found.snapshot or base)
+        logs[group] = Log(found.hard_state, tuple(entries), base, found.snapshot or base, found.impaired)
+        assert found.impaired == bool(wal.impairment(group)), f"impaired, and why: {wal.impairment(group)}"
         assert wal.count(group) == len(entries), f"{wal.count(group)} entries counted, {len(entries)} read"
         for manifest in wal.snapshots.all(group):
             at = manifest.meta.last
@@ -297,6 +305,7 @@ class Story:
             entropy=self.clock.entropy,
             failpoints=self.failpoints,
             part_size=PART,
+            repair=True,
         )
         await self._wal.make_room()
         found = await read_all(self._wal)
@@ -379,8 +388,24 @@ class Story:
         """Set the newest snapshot aside, as if it had been found damaged; an older one takes its place."""
         *_, older, newest = self.wal.snapshots.all(GroupId(group))
         log = msgspec.structs.replace(self.account.logs[GroupId(group)], snapshot=older.meta.last)
-        after = Account(self.account.node, True, {**self.account.logs, GroupId(group): log})
-        await self._step(self.wal.snapshots.quarantine(newest), after)
+        await self._step(self.wal.snapshots.quarantine(newest), self._with_log(log, group))
+
+    async def lose_snapshot(self, group: int = 0) -> None:
+        """The newest snapshot is found damaged when it is read; the group starts from what is left."""
+        manifests = self.wal.snapshots.all(GroupId(group))
+        older = manifests[-2].meta.last if len(manifests) > 1 else NOTHING
+        log = self.account.logs[GroupId(group)]
+        if older.index >= log.base.index:
+            after = msgspec.structs.replace(log, snapshot=older)
+        else:
+            commit = min(log.hard_state.commit, older.index)
+            hard_state = HardState(log.hard_state.term, log.hard_state.vote, commit)
+            after = Log(hard_state, (), older, older, True)
+        # A start in between does what was left undone.
+        await self._step(self.wal.snapshot_damaged(manifests[-1]), self._with_log(after, group))
+
+    def _with_log(self, log: Log, group: int) -> Account:
+        return Account(self.account.node, True, {**self.account.logs, GroupId(group): log})
 
     async def compact(self, index: int, group: int = 0) -> None:
         """Let the log begin after an entry of it."""
@@ -430,6 +455,16 @@ class Story:
         trace = self.disk.trace
         self.disk = self.disk.after_kill()
         self.disk.trace = trace
+        await self.open()
+
+    async def damaged(self, change: Callable[[dict[str, bytes]], dict[str, bytes]], after: Logs) -> None:
+        """A clean stop; bytes change while nobody looks. Then the node starts again and must find `after`."""
+        await self.close()
+        self._end_act()
+        self.disk.power_off()
+        self.disk = SimDisk(self.random, platter=Platter(change(self.disk.platter.contents())))
+        self.account = Account(self.account.node, True, after)
+        self._begin_act()
         await self.open()
 
     async def power_failure(self, platter: Platter | None = None) -> None:

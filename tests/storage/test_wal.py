@@ -278,6 +278,7 @@ def test_what_must_not_be_recorded_is_refused_before_it_is_written() -> None:
 
 def test_a_second_bootstrap_changes_nothing(disk: Disk) -> None:
     async def body(wal: Wal, reopen: Callable[[], Awaitable[Wal]]) -> None:
+        await wal.make_room()
         identity = await load_or_create(disk, Entropy(Random(9)))
         names = await disk.names()
         with pytest.raises(StorageRefused, match="initialised already"):
