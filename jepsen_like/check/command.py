@@ -18,6 +18,7 @@ from jepsen_like.check.verdict import Verdict
 
 _EXITS = {Verdict.VALID: 0, Verdict.INVALID: 1, Verdict.UNKNOWN: 2}
 _UNREADABLE = 3
+_PATIENCE = 300  # seconds; a search may take longer than anybody lives
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,7 +36,12 @@ _UNREADABLE = 3
     "--initial", metavar="VALUE", help="The value before the first operation, in the notation of the format."
 )
 @click.option(
-    "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Give up on a file after this time."
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=_PATIENCE,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give up on a file after this time; inf: never.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file and line.")
 @click.option(
@@ -51,7 +57,7 @@ def check(
     format_name: str,
     model: str,
     initial: str | None,
-    timeout: float | None,
+    timeout: float,
     as_json: bool,
     html: Path | None,
     files: tuple[str, ...],
@@ -144,7 +150,7 @@ class _Task:
     format_name: str
     model: str
     initial: Value
-    timeout: float | None
+    timeout: float
     html: Path | None
 
     def outcome(self, file: str) -> _Outcome:
@@ -169,13 +175,13 @@ class _Task:
         return _Outcome(file, time.monotonic() - started, operations, judgement, error)
 
     def _judged(self, history: History, started: float) -> Judgement:
-        deadline = None if self.timeout is None else started + self.timeout
+        deadline = started + self.timeout
         judge = JUDGES[self.model]
         return judge(
             history,
             self.initial,
             self.format_name == "edn",
-            lambda: deadline is not None and time.monotonic() >= deadline,
+            lambda: time.monotonic() >= deadline,
         )
 
     def _draw(self, file: str, history: History, judgement: Judgement) -> None:

@@ -54,7 +54,11 @@ def _linearizable(name: str) -> Judge:
 
 def _judgement(history: History, found: Linearizability) -> Judgement:
     if found.impossible is None:
-        sentences = ("the time was too short for a verdict",) if found.verdict is Verdict.UNKNOWN else ()
+        sentences = (
+            ("the time, or the memory, was too short for a verdict: --timeout SECONDS gives it more time",)
+            if found.verdict is Verdict.UNKNOWN
+            else ()
+        )
         return Judgement(found.verdict, None, sentences)
     impossible = found.impossible
     index = history.events[impossible.event].index

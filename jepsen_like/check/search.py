@@ -34,6 +34,7 @@ from jepsen_like.check.scene import Scene
 from jepsen_like.check.unexplained import unexplained
 
 _NOTHING: Final = Illegal.ILLEGAL  # no unanswered operation came just before
+_GLANCES: Final = 32  # sets of spent operations that are compared in the time of one step
 
 
 class _Position:
@@ -68,6 +69,7 @@ class Search:
         self.stopped: list[tuple[list[Operation], State]] = []
         self._stop_at = stop_at
         self._seen: dict[tuple[int, int, State], list[int]] = {}
+        self._remembered = 0
         self._path: list[_Position] = []
         self.refuted = unexplained(scene)
         if self.refuted is not None:
@@ -78,7 +80,7 @@ class Search:
     @property
     def positions(self) -> int:
         """How many positions it remembers: a few hundred bytes each."""
-        return len(self._seen)
+        return self._remembered
 
     def order(self) -> list[Operation]:
         """The operations in the order in which they took effect, up to where the search stands."""
@@ -109,11 +111,14 @@ class Search:
         seen = self._seen.get(key)
         if seen is None:
             self._seen[key] = [used]
-        elif any(less & used == less for less in seen):
-            return
+            self._remembered += 1
         else:
-            seen[:] = [more for more in seen if more & used != used]
-            seen.append(used)
+            self.steps += len(seen) // _GLANCES
+            if any(less & used == less for less in seen):
+                return
+            kept = [more for more in seen if more & used != used]
+            self._remembered += 1 + len(kept) - len(seen)
+            seen[:] = [*kept, used]
         self._path.append(position)
         if position.k == self._stop_at:
             self.stopped.append((self.order(), position.state))
