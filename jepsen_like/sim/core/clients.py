@@ -295,6 +295,8 @@ class Clients:
         )
 
     def _given_up(self, client: Client, operation: Operation) -> None:
+        if client.left is not None:
+            client.left += 1  # the recovery asks for so many answers, not for so many questions
         if operation.payload is not None and operation.doubt:
             self.unknown += 1
             self.history.info(client.number, time=self._timeline.now * 1_000)
