@@ -1,4 +1,4 @@
-"""`raftlog log`: the files of a stopped node's log, read without changing them, damaged ones too."""
+"""`raftlog log`: the files of a stopped node's log and snapshots, read without changing them, damaged ones too."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -17,17 +17,28 @@ from raftlog.storage import Disk, LocalDisk
 from raftlog.storage.damage import WHAT_TO_DO
 from raftlog.storage.format import BatchHeader, segment_sequence
 from raftlog.storage.identity import FILE as IDENTITY
-from raftlog.storage.inspect import BatchRow, Report, Row, SegmentRow, UnreadableRow, dump, verify
+from raftlog.storage.inspect import (
+    BatchRow,
+    Report,
+    Row,
+    SegmentRow,
+    SnapshotRow,
+    UnreadableRow,
+    dump,
+    verify,
+)
 from raftlog.storage.records import (
     Close,
     EntryRecord,
     HardStateRecord,
+    Impairment,
     Mark,
     Record,
     SparseIndex,
     Standing,
     Truncation,
 )
+from raftlog.storage.snapshots import Manifest
 
 _DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -41,7 +52,7 @@ def command() -> None:
 @click.argument("directory", metavar="DIR", type=_DIRECTORY)
 @json_option
 def verify_command(directory: Path, as_json: bool) -> None:
-    """Read the whole log in DIR and say whether its node would start from it.
+    """Read the whole log in DIR and every snapshot; say what cannot be read, and how a start would go on.
 
     Exit code 0: sound (a torn tail, which no sync covered, is cut at the next start and no fault); 5: damaged.
     """
@@ -155,10 +166,21 @@ def _report_lines(directory: Path, report: Report) -> Iterator[str]:
             f"group {group.group}: entries {group.first} to {group.last}, committed to {group.commit} at least, "
             f"term {group.term}, vote for {vote}"
         )
+        if group.impairment:
+            yield f"group {group.group} is IMPAIRED until other nodes have told it the rest: {group.impairment}"
+    for snapshot in report.snapshots:
+        yield (
+            f"snapshot of group {snapshot.group} at {snapshot.at}: {snapshot.bytes} bytes in {snapshot.parts} parts"
+            + ("" if snapshot.problem else ", whole")
+        )
+    for name in report.aside:
+        yield f"set aside by an earlier start, for you to look at and remove: {name}"
     for torn in report.torn:
         yield f"torn tail, cut at the next start: {torn}"
     for problem in report.problems:
         yield f"DAMAGED: {problem}"
+    if report.way:
+        yield f"how to go on: {report.way}"
     if report.sound:
         yield "sound"
 
@@ -180,9 +202,24 @@ def _report_value(report: Report) -> dict[str, object]:
                 "commit": group.commit,
                 "first": group.first,
                 "last": group.last,
+                "base": str(group.base),
+                "impairment": group.impairment,
             }
             for group in report.groups
         ],
+        "snapshots": [
+            {
+                "file": snapshot.file,
+                "group": snapshot.group,
+                "at": str(snapshot.at),
+                "bytes": snapshot.bytes,
+                "parts": snapshot.parts,
+                "problem": snapshot.problem,
+            }
+            for snapshot in report.snapshots
+        ],
+        "aside": list(report.aside),
+        "way": report.way,
         "torn": [str(torn) for torn in report.torn],
         "problems": list(report.problems),
     }
@@ -205,7 +242,8 @@ def _lines(row: Row, *, payloads: bool) -> Iterator[tuple[dict[str, object], str
                     "cluster": f"{head.cluster:016x}",
                     "size": head.size,
                 },
-                f"{row.file}  segment {head.id:016x}, {head.size} bytes, node {head.node:016x} of {head.cluster:016x}",
+                f"{row.file}  segment {head.id:016x}, {head.size} bytes, node {head.node:016x} of {head.cluster:016x}"
+                + (f", goes on where {head.mends} breaks off" if head.mends else ""),
             )
         case BatchRow():
             yield _batch_line(row.file, row.batch)
@@ -213,6 +251,8 @@ def _lines(row: Row, *, payloads: bool) -> Iterator[tuple[dict[str, object], str
                 fields = _fields(record, payloads=payloads)
                 words = "  ".join(f"{key} {value}" for key, value in fields.items() if key != "kind")
                 yield {"file": row.file, **fields}, f"    {fields['kind']:<11} {words}"
+        case SnapshotRow():
+            yield _snapshot_line(row.file, row.manifest)
         case UnreadableRow():
             yield (
                 {
@@ -222,7 +262,7 @@ def _lines(row: Row, *, payloads: bool) -> Iterator[tuple[dict[str, object], str
                     "length": row.length,
                     "reason": row.reason,
                 },
-                f"  @{row.offset:<10} UNREADABLE {row.length} bytes: {row.reason}",
+                f"  {row.file} @{row.offset:<10} UNREADABLE {row.length} bytes: {row.reason}",
             )
 
 
@@ -239,6 +279,23 @@ def _batch_line(file: str, batch: BatchHeader) -> tuple[dict[str, object], str]:
         value,
         f"  @{batch.offset:<10} batch of {batch.count} records, {batch.length} bytes, synced to {batch.synced_to}",
     )
+
+
+def _snapshot_line(file: str, manifest: Manifest) -> tuple[dict[str, object], str]:
+    value: dict[str, object] = {
+        "kind": "snapshot",
+        "file": file,
+        "id": str(manifest.id),
+        "group": manifest.group,
+        "at": str(manifest.meta.last),
+        "time": manifest.meta.log_time,
+        "digest": f"{manifest.digest:016x}",
+        "bytes": manifest.size,
+        "parts": len(manifest.parts),
+        "voters": _voters(manifest.meta.membership.membership),
+    }
+    words = "  ".join(f"{key} {value[key]}" for key in ("group", "at", "bytes", "parts", "digest", "voters"))
+    return value, f"{file}  snapshot {manifest.id}  {words}"
 
 
 def _fields(record: Record, *, payloads: bool) -> dict[str, object]:
@@ -258,6 +315,13 @@ def _fields(record: Record, *, payloads: bool) -> dict[str, object]:
             }
         case Truncation():
             return {"kind": "truncation", "group": record.group, "base": str(record.base.last)}
+        case Impairment():
+            fields: dict[str, object] = {
+                "kind": "impairment",
+                "group": record.group,
+                "reason": record.reason or "healed",
+            }
+            return fields if record.base is None else {**fields, "base": str(record.base.last)}
         case SparseIndex():
             return {"kind": "index", "group": record.group, "points": len(record.points)}
         case Mark():

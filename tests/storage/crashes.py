@@ -103,7 +103,7 @@ def _writes(account: Account, random: Random) -> list[GroupWrite]:
 def _write(group: GroupId, log: Log, random: Random) -> GroupWrite:
     """Two entries, of which the first may replace some; where there is a snapshot, perhaps a base as well."""
     base = meta(log.snapshot) if log.snapshot.index > log.base.index and random.random() < 0.5 else None
-    kept = max(log.hard_state.commit, log.last - 2, (base.last if base else log.base).index)
+    kept = max(log.hard_state.commit, log.last - 2, log.base.index, log.snapshot.index)
     first = random.randint(kept, log.last) + 1
     term = max(log.hard_state.term, log.base.term) + 1
     new = tuple(entry(index, term, random.choice((10, 600)), group) for index in range(first, first + 2))

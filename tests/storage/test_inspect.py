@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 from raftlog.core.entry import Entry
-from raftlog.core.ids import GroupId
+from raftlog.core.ids import NOTHING, EntryId, GroupId
 from raftlog.storage.batch import Body
 from raftlog.storage.disk import SECTOR
 from raftlog.storage.format import segment_name
@@ -16,13 +16,15 @@ from raftlog.storage.inspect import (
     Report,
     Row,
     SegmentRow,
+    SnapshotRow,
     UnreadableRow,
     dump,
     verify,
 )
-from raftlog.storage.records import EntryRecord, Mark, Standing, encode_entry
+from raftlog.storage.records import EntryRecord, Impairment, Mark, Standing, encode_entry
 from raftlog.testing.disk import SimDisk
 from raftlog.testing.platter import Platter
+from tests.storage.scenarios import broken, some_segments
 from tests.storage.story import G0, Story, entry, run, write
 
 ONE = segment_name(1)
@@ -69,7 +71,7 @@ def test_a_sound_log_is_shown_whole() -> None:
         assert isinstance(batches[-1].records[-1], Mark)
         assert not [row for row in rows if isinstance(row, UnreadableRow)]
         assert report.sound
-        assert report.groups == (GroupReport(G0, 1, 2, 5, 1, 6),)
+        assert report.groups == (GroupReport(G0, 1, 2, 5, 1, 6, NOTHING, ""),)
         assert report.torn == ()
 
     go(tale())
@@ -120,7 +122,7 @@ def test_every_kind_of_broken_directory_has_a_verdict() -> None:
     async def tale() -> None:
         files, _ = await a_log()
         identity = files["identity"]
-        for broken, words in (
+        for directory, words in (
             ({}, "no log"),
             ({"identity": identity}, "no log in this directory, and its node is a member"),
             ({name: content for name, content in files.items() if name != "identity"}, "no identity file"),
@@ -129,7 +131,7 @@ def test_every_kind_of_broken_directory_has_a_verdict() -> None:
             ({**files, ONE: b"x" + files[ONE][1:]}, "header is unreadable"),
             ({**files, ONE: files[ONE][:-1]}, "its header says"),
         ):
-            _, report = await looked_at(broken)
+            _, report = await looked_at(directory)
             assert not report.sound
             assert any(words in problem for problem in report.problems), (words, report.problems)
 
@@ -151,5 +153,84 @@ def test_an_entry_that_was_wrong_before_it_was_written_is_reported() -> None:
         assert len(report.problems) == 1
         assert "entry 2@1 does not fit its own checksum" in report.problems[0]
         assert [group.group for group in report.groups] == [G0, GroupId(1)]
+
+    go(tale())
+
+
+def test_snapshots_are_shown_and_their_parts_verified() -> None:
+    async def tale() -> None:
+        story = Story(4)
+        await story.start()
+        await story.append(write(*run(1, 9, 1), term=1, commit=9))
+        await story.snapshot(3)
+        await story.snapshot(7)
+        await story.compact(5)
+        newest = story.wal.snapshots.newest(G0)
+        assert newest is not None
+        await story.close()
+        files = story.disk.platter.contents()
+        rows, report = await looked_at(files)
+        assert [row.manifest.meta.last.index for row in rows if isinstance(row, SnapshotRow)] == [3, 7]
+        assert report.sound
+        assert [(each.at.index, each.parts, each.problem) for each in report.snapshots] == [
+            (3, 3, ""),
+            (7, 3, ""),
+        ]
+        assert (report.groups[0].base, report.groups[0].first) == (EntryId(1, 5), 6)
+        name = newest.part_names[1]
+        flipped = {**files, name: b"?" + files[name][1:]}
+        _, report = await looked_at(flipped)
+        assert not report.sound
+        assert name in report.problems[0]
+        assert "begins after a snapshot at 5@1" in report.problems[1], "the older one does not reach the log"
+        rows, report = await looked_at({**files, newest.name: b"?" + files[newest.name][1:]})
+        assert [row.file for row in rows if isinstance(row, UnreadableRow)] == [newest.name]
+        assert "no manifest" in report.problems[0]
+
+    go(tale())
+
+
+def test_an_impaired_log_says_so_and_what_was_set_aside() -> None:
+    async def tale() -> None:
+        story = Story(1)
+        starts = await some_segments(story)
+        log = story.account.logs[G0]
+        place = starts[4]
+        damaged = broken(segment_name(place.segment), place.offset + 100)
+        await story.damaged(damaged, {G0: log.cut(3, 1)})
+        await story.append(write(entry(4, 5), term=5, commit=2))
+        await story.close()
+        rows, report = await looked_at(story.disk.platter.contents())
+        assert report.sound
+        (group,) = report.groups
+        assert group.impairment.startswith(f"{segment_name(place.segment)} at byte {place.offset}")
+        assert (group.last, report.way) == (4, "")
+        assert report.aside
+        assert all(name.endswith(".bad") for name in report.aside)
+        records = [record for row in rows if isinstance(row, BatchRow) for record in row.records]
+        (impairment,) = [record for record in records if isinstance(record, Impairment)]
+        assert impairment.reason == group.impairment
+        (mending,) = [row.header for row in rows if isinstance(row, SegmentRow) and row.header.mends]
+        assert mending.mends == place
+
+    go(tale())
+
+
+def test_a_damaged_log_says_how_a_start_would_go_on() -> None:
+    async def tale() -> None:
+        story = Story(1)
+        starts = await some_segments(story)
+        last = story.wal.end
+        await story.append(write(entry(7, 4)))
+        await story.close()
+        files = story.disk.platter.contents()
+        _, report = await looked_at(broken(segment_name(starts[4].segment), starts[4].offset + 100)(files))
+        assert (
+            report.way
+            == "the log can be cut before it (group 0 would end at 3@1), and other nodes have the rest"
+        )
+        _, report = await looked_at(broken(segment_name(last.segment), last.offset - 3 * SECTOR + 70)(files))
+        assert not report.sound
+        assert "cannot be mended" in report.way or "can be cut" in report.way
 
     go(tale())

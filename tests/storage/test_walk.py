@@ -102,7 +102,9 @@ def writes(story: Story, random: Random) -> list[GroupWrite]:
 def write_of(story: Story, group: GroupId, random: Random) -> GroupWrite:
     log = story.account.logs[group]
     hard_state = log.hard_state
-    kept = max(hard_state.commit, log.base.index, log.last - random.choice((0, 0, 0, 1, 4)))
+    # What a snapshot stands for is decided, whatever the hint says.
+    decided = max(hard_state.commit, log.base.index, log.snapshot.index)
+    kept = max(decided, log.last - random.choice((0, 0, 0, 1, 4)))
     last = log.id_at(log.last)
     assert last is not None, f"no last entry in {log}"
     term = max(hard_state.term + random.choice((0, 0, 1)), 1, last.term)
