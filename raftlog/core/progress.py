@@ -76,13 +76,20 @@ class Progress:
             self.moved_at = now
         self.match_index = max(self.match_index, match)
         self.next_index = max(self.next_index, match + 1)
-        if self.mode is not Mode.REPLICATE:
-            self.mode, self.probing, self.offered = Mode.REPLICATE, False, None
+        if self.mode is Mode.PROBE:
+            self.mode, self.probing = Mode.REPLICATE, False
         return news
+
+    def caught_up(self) -> None:
+        """What comes after `match_index` is in the log again, or still: no snapshot is needed any more."""
+        assert self.mode is Mode.SNAPSHOT, f"it is in {self.mode}"
+        self.mode, self.probing, self.offered = Mode.REPLICATE, False, None
 
     def rejected(self, prev: Index, agrees: Index) -> bool:
         """The follower has no match at `prev` and at best one at `agrees`; False when the refusal is out of date."""
-        if prev <= self.match_index or (self.mode is Mode.PROBE and prev != self.next_index - 1):
+        if prev <= self.match_index or self.mode is Mode.SNAPSHOT:
+            return False
+        if self.mode is Mode.PROBE and prev != self.next_index - 1:
             return False
         self.probe_from(max(min(prev, agrees + 1), self.match_index + 1))
         return True

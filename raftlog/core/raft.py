@@ -21,7 +21,7 @@ from raftlog.core.message import (
     VoteRequest,
     VoteResponse,
 )
-from raftlog.core.ready import Missing, Proposal, Ready, RoleChanged
+from raftlog.core.ready import Missing, Proposal, Ready, RoleChanged, SnapshotContradicts
 from raftlog.core.roles.ballot import answer_pre_vote
 from raftlog.core.roles.candidate import Candidate, PreCandidate
 from raftlog.core.roles.follower import Follower
@@ -135,17 +135,29 @@ class Raft:
     def snapshot_fetched(self, meta: SnapshotMeta, digest: int, now: Micros) -> None:
         """What `Ready.fetch` asked for is here, checked and durable; `digest` is that of its state.
 
-        It is taken where it is news; an older snapshot never replaces newer state.
+        It is taken where it is news; an older snapshot never replaces newer state. It may come from a node that is
+        ahead of whoever offered it: the term of its last entry is entered first, or this node could yet win the
+        election of an earlier term with a log that ends in a later one. Who stands for election stops: the log that its
+        questions speak of is gone. A leader takes nothing; what is decided in its term or before is in its log.
         """
         state = self._state
         self._at(now)
         state.fetching = None
-        if meta.last.index > state.committed and not isinstance(self._role, Leader):
+        if problem := state.contradiction(meta.last):
+            state.outbox.events.append(SnapshotContradicts(meta.last, problem))
+            return
+        if meta.last.index <= state.committed:
+            return
+        if meta.last.term > state.term:
+            state.adopt(meta.last.term)
+            self._change(Follow(None, f"term {meta.last.term} seen in a snapshot"))
+        if isinstance(self._role, PreCandidate | Candidate):
+            self._change(Follow(None, f"a snapshot at {meta.last} has come"))
+        if isinstance(self._role, Follower):
             state.install(meta, digest)
             self._installing = len(self._writes) + 1
             state.installing = True
-            if isinstance(self._role, Follower):
-                self._role.installed()
+            self._role.installed()
 
     def fetch_failed(self, now: Micros) -> None:
         """What `Ready.fetch` asked for cannot be had; the leader will offer again."""

@@ -111,7 +111,14 @@ class Healed(msgspec.Struct, frozen=True):
     at: Index
 
 
-Event: TypeAlias = RoleChanged | PeerImpaired | MessageRefused | Healed
+class SnapshotContradicts(msgspec.Struct, frozen=True):
+    """A fetched snapshot that cannot be of this group's history: some node has lost or changed what was decided."""
+
+    at: EntryId
+    reason: str
+
+
+Event: TypeAlias = RoleChanged | PeerImpaired | MessageRefused | Healed | SnapshotContradicts
 
 
 class Ready(msgspec.Struct, frozen=True):

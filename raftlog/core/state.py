@@ -79,6 +79,7 @@ class State:
         self.term: Term = recovered.hard_state.term
         self.vote: NodeId | None = recovered.hard_state.vote
         self.log = Log(base, recovered.runs, recovered.last, max_bytes=settings.max_recent)
+        self._enter_later_term(recovered.impaired)
         self.memberships = [base.membership, *recovered.memberships]
         self.snapshot: EntryId = base.last if recovered.snapshot is None else recovered.snapshot
         """The newest durable snapshot of the state machine."""
@@ -115,6 +116,18 @@ class State:
         )
         if self._may_have_promised(recovered):
             self.votes_refused_until = now + MAX_VOTE_SPAN
+
+    def _enter_later_term(self, impaired: bool) -> None:
+        """Two kinds of nodes do not go on in the term they have on disk.
+
+        One whose log begins after a snapshot of a later term, fetched just before a crash: in the meantime it would
+        take an overtaken leader for its own. And one that lost entries: the leader of its term may still count it
+        among those who have them, or be about to, once an old acknowledgement arrives. A leader of a later term
+        counts only what this node says from now on, and has all that was decided by counting it before.
+        """
+        term = max(self.term + impaired, self.log.last.term)
+        if term > self.term:
+            self.adopt(term)
 
     def _may_have_promised(self, recovered: Recovered) -> bool:
         """A lone voter never delays itself; a node that has seen no term has answered no heartbeat."""
@@ -230,6 +243,14 @@ class State:
         )
         self._begin_after(SnapshotMeta(EntryId(term, index), self.membership_at(index), log_time))
 
+    def contradiction(self, at: EntryId) -> str | None:
+        """Why a snapshot at `at` cannot be of what was decided here; None when it can."""
+        index = min(at.index, self.committed)
+        term = self.log.term_at(index)
+        if term is None or term == at.term or (term < at.term and index < at.index):
+            return None
+        return f"{EntryId(term, index)} is decided here, which cannot be followed or replaced by {at}"
+
     def membership_at(self, index: Index) -> MembershipAt:
         """The newest membership set at or before `index`, which lies in the log or is its base."""
         return next(at for at in reversed(self.memberships) if at.index <= index)
@@ -261,10 +282,12 @@ class State:
     def heal(self) -> None:
         """Be a full member again.
 
-        A leader that had this node's copy count as lost still has everything decided: it was elected by a majority
-        without this node's vote, or led before the loss. So once it vouches, by a round of heartbeats begun after this
-        node's start, that nothing beyond some index is decided, and this node has everything up to there, it has
-        again all it ever acknowledged that counted.
+        The leader it follows was elected in a term after the loss (see `_enter_later_term`), so it has everything that
+        was ever decided by counting this node: whoever acknowledged one of those entries and voted for that leader
+        did so with a whole log. It vouches for what is decided only after an entry of its own, which stands behind all
+        that it took over. So once this node has everything up to there, it has again all it ever acknowledged that
+        counted. A heartbeat's commit will not do: it is capped at what the leader knows to match here, and may be as
+        little as nothing.
         """
         self.impaired = False
         self.outbox.healed = True

@@ -27,6 +27,7 @@ from raftlog.core.ready import (
     ReadReleased,
     Ready,
     RoleChanged,
+    SnapshotContradicts,
 )
 from raftlog.core.settings import Settings
 from raftlog.core.status import Status
@@ -208,7 +209,9 @@ class Replica:
             load, entries = self._loaded.popleft()
             raft.entries_loaded(load.peer, load.first, entries, now)
             if raft.hole is not None and self.applying.lost is None:
-                self.applying.give_up(raft.hole)  # nothing more is handed out: whoever waits for it is to be told
+                self.applying.give_up(
+                    raft.hole
+                )  # nothing more is handed out: whoever waits for it is to be told
         if now >= raft.deadline:
             raft.tick(now, self._around.clock.wall())
         self._retry_applying(now)
@@ -620,6 +623,9 @@ class Replica:
             case Healed():
                 text = "has again all it ever acknowledged: votes and may lead"
                 self._on_event(text, {"group": self.group, "index": event.at})
+            case SnapshotContradicts():
+                text = f"refused a fetched snapshot: {event.reason}"
+                self._on_event(text, {"group": self.group, "at": str(event.at)})
 
 
 def refuse_all(parts: Sequence[Batch], result: Result) -> None:

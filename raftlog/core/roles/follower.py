@@ -191,8 +191,11 @@ class Follower(Role):
             state.outbox.fetch = Fetch(message.sender, message.last)
 
     def installed(self) -> None:
-        """The log now begins after a fetched snapshot; its leader is told once that is durable."""
-        self.verified = max(self.verified, self.state.committed)
+        """The log now begins after a fetched snapshot; its leader is told once that is durable.
+
+        Where the snapshot contradicted what an overtaken leader had sent, that is gone.
+        """
+        self.verified = min(max(self.verified, self.state.committed), self.state.log.last.index)
         self._owes_ack = self._leader is not None
 
     # -- an impaired node

@@ -142,8 +142,20 @@ class Leader(Role):
             self.state.refuse(
                 message, f"acknowledges {message.match}, but this leader's log ends with {last}"
             )
-        elif progress.accepted(message.match, self.state.now) and message.match > self.state.committed:
+            return
+        news = progress.accepted(message.match, self.state.now)
+        if progress.mode is Mode.SNAPSHOT:
+            self._is_nearer(message.sender, progress, news)
+        if news and message.match > self.state.committed:
             self._advance_commit()
+
+    def _is_nearer(self, peer: NodeId, progress: Progress, news: bool) -> None:
+        """It may still need more than this log has: it is offered a newer snapshot then, once for each step."""
+        if self.state.log.term_at(progress.match_index) is not None:
+            progress.caught_up()
+        elif news:
+            progress.offered = None
+            self._offer(peer, progress)
 
     def _heartbeat_acked(self, message: HeartbeatAck, progress: Progress) -> None:
         progress.acked_round = max(progress.acked_round, message.round)
@@ -159,6 +171,8 @@ class Leader(Role):
         term = self.state.log.term_at(progress.next_index - 1)
         if term is not None:
             self._send_append(peer, EntryId(term, progress.next_index - 1), ())
+        else:  # lost, and compacted since: it was out of contact
+            self._snapshot_needed(peer, progress)
 
     # -- commit
 
@@ -235,13 +249,20 @@ class Leader(Role):
         progress.loading = False
         if entries is Missing.DAMAGED:
             return self._impaired(peer, progress, first)
+        if progress.next_index != first or not progress.may_send(self.state.settings.max_inflight):
+            return None
         if isinstance(entries, Missing):
             self._snapshot_needed(peer, progress)
-        elif progress.next_index == first and progress.may_send(self.state.settings.max_inflight):
-            # A slow read may have been asked for by an earlier leadership of this node, and replaced since.
-            if all(self.state.log.matches(entry.id) for entry in entries):
-                self._replicate(peer, progress, entries)
+        elif self._still_follow(entries):
+            self._replicate(peer, progress, entries)
         return None
+
+    def _still_follow(self, entries: tuple[Entry, ...]) -> bool:
+        """A slow read may be of an earlier leadership, and replaced since; or what precedes it is compacted."""
+        log = self.state.log
+        return log.term_at(entries[0].index - 1) is not None and all(
+            log.matches(entry.id) for entry in entries
+        )
 
     def _snapshot_needed(self, peer: NodeId, progress: Progress) -> None:
         progress.needs_snapshot()
