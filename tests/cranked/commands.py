@@ -14,6 +14,7 @@ from jepsen_like.sim.notation import (
     membership,
     node,
     node_text,
+    position,
     span,
 )
 from raftlog.core.durable import HardState, SnapshotMeta
@@ -91,7 +92,7 @@ class Commands:
             list(history),
         )
         if base := int(marks.pop("base", "0")):
-            image.compact(base, 0)
+            image.begin_after(image.meta_at(base))
         if marks:
             raise ValueError(f"unknown mark {', '.join(sorted(marks))}")
         self.cluster.prepare(node(name), image, history)
@@ -203,9 +204,58 @@ class Commands:
         """`restart n1`: start again from what is durable."""
         self.cluster.restart(node(name))
 
-    def do_compact(self, name: str, index: str) -> None:
-        """`compact n1 5`: a stopped node's log up to 5 is replaced by a snapshot."""
-        self.cluster.compact(node(name), int(index))
+    def do_damage(self, name: str, index: str) -> None:
+        """`damage n1 5`: in a stopped node's log everything from 5 on is unreadable."""
+        self.cluster.damage(node(name), int(index))
+
+    # -- snapshots
+
+    def do_snapshot(self, *names: str) -> None:
+        """`snapshot n1 n2`: each takes a snapshot of what it has applied."""
+        for name in names:
+            self.cluster.snapshot(node(name))
+
+    def do_compact(self, name: str, index: str = "") -> None:
+        """`compact n1 [5]`: its log begins after 5, or after what nobody in contact with it needs."""
+        self.cluster.compact(node(name), int(index) if index else None)
+        self._said.append(
+            f"{name}'s log begins after {self.cluster.servers[node(name)].store.written.base.last}"
+        )
+
+    def do_hold_fetch(self, name: str) -> None:
+        """`hold-fetch n1`: snapshots it fetches wait for `fetch`, `fail-fetch` or `free-fetch`."""
+        self.cluster.servers[node(name)].fetch_held = True
+
+    def do_fetch(self, name: str, source: str = "", index: str = "") -> None:
+        """`fetch n1 [n2 [5]]`: what it fetches has come, from whom it asked or from n2: the newest, or that at 5."""
+        at = int(index) if index else None
+        self.cluster.fetch(node(name), node(source) if source else None, at)
+
+    def do_fetch_again(self, name: str, index: str) -> None:
+        """`fetch-again n1 5`: its core is told once more of the snapshot at 5."""
+        self.cluster.fetched_again(node(name), int(index))
+
+    def do_receive(self, name: str, source: str, index: str = "") -> None:
+        """`receive n1 n2 [5]`: n2's snapshot is durable at n1, whose core has not heard of it yet."""
+        found = self.cluster.receive(node(name), node(source), int(index) if index else None)
+        assert found is not None, f"{source} has no snapshot for {name}"
+
+    def do_fail_fetch(self, name: str) -> None:
+        """`fail-fetch n1`: what it fetches cannot be had."""
+        self.cluster.fetch_fails(node(name))
+
+    def do_free_fetch(self, name: str) -> None:
+        """`free-fetch n1`: what it fetches comes at once again."""
+        self.cluster.servers[node(name)].fetch_held = False
+        self.cluster.settle(node(name))
+
+    def do_forge_fetch(self, name: str, at: str) -> None:
+        """`forge-fetch n1 9@2`: its core is told of a snapshot that cannot be."""
+        core = self.cluster.core(node(name))
+        core.snapshot_fetched(
+            SnapshotMeta(position(at), MembershipAt(0, self.cluster.membership)), 0, self.cluster.now
+        )
+        self.cluster.settle(node(name))
 
     def do_pause(self, name: str) -> None:
         """`pause n1`: it stands still, as after SIGSTOP."""

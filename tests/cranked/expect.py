@@ -7,7 +7,7 @@ from jepsen_like.sim.image import Image
 from jepsen_like.sim.notation import KINDS, entry_text, membership_text, node, node_text, position, span_text
 from raftlog.core.durable import HardState
 from raftlog.core.ids import EntryId, NodeId, RequestId
-from raftlog.core.ready import MessageRefused, PeerImpaired
+from raftlog.core.ready import MessageRefused, PeerImpaired, SnapshotContradicts
 from raftlog.core.status import Status
 
 
@@ -21,6 +21,10 @@ class Expectations:
     `n1 disk term 2 vote n1 last 3@2`           what is durable
     `n1 membership voters=n1,n2;learners=n3`    the membership in force
     `n1 peer n2 replicate match 3 next 4`       a follower in the leader's eyes
+    `n1 fetches 3@2|nothing`                    what it fetches
+    `n1 base 3@2`                               after which its written log begins
+    `n1 impaired`, `n1 whole`
+    `n1 contradicts [words]`                    it has refused a fetched snapshot (for a reason with the words)
     `n1 refused n2 [words]`                     it has refused a message of n2 (whose reason contains the words)
     `n1 impaired n2`                            it cannot serve n2
     `n1 down`
@@ -73,6 +77,22 @@ class Expectations:
                 )
             case (name, "peer", *rest):
                 self._peer(self._status(name), rest)
+            case (name, "fetches", what):
+                fetch = self._cluster.servers[node(name)].fetch
+                _hold(what == ("nothing" if fetch is None else str(fetch.last)), f"it fetches {fetch}")
+            case (name, "base", text):
+                base = self._written(name).base.last
+                _hold(base == position(text), f"its log begins after {base}")
+            case (name, ("impaired" | "whole") as how):
+                impaired = self._status(name).impaired
+                _hold(impaired == (how == "impaired"), f"impaired is {impaired}")
+            case (name, "contradicts", *reason):
+                reasons = [
+                    e.reason
+                    for at, e in self._cluster.events
+                    if at == node(name) and isinstance(e, SnapshotContradicts)
+                ]
+                _hold(any(" ".join(reason) in each for each in reasons), f"it refused: {reasons}")
             case (name, "refused", sender, *rest):
                 self._refused(node(name), node(sender), " ".join(rest))
             case (name, "impaired", peer):

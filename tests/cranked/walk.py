@@ -43,6 +43,12 @@ class Walk:
         self.cluster = Cluster(membership(text.split()), settings=settings, seed=seed, say=say)
         self.say = say
         self.proposed = 0
+        self.snapshots = self.random.choice((0, 1, 4))
+        """How often snapshots are taken and logs compacted."""
+        self.keep = self.random.choice((0, 0, 2, 10))
+        """Entries kept behind a snapshot."""
+        self.damaged: set[NodeId] = set()
+        """Voters whose disks have lost something and which are not whole again: less than half."""
         self.disasters = self.random.choice((0, 1, 3))
         """How often disks, nodes and links break, beside ordinary work."""
         ordinary = (
@@ -59,12 +65,17 @@ class Walk:
             (self._free, 4),
             (self._campaign, 2),
             (self._settle, 3),
+            (self._fetch, 6),
+            (self._snapshot, 4 * self.snapshots),
+            (self._compact, 6 * self.snapshots),
         )
         broken = (
             (self._crash, 2),
             (self._hold_disk, 3),
             (self._hold_apply, 1),
             (self._hold_loads, 1),
+            (self._hold_fetch, 2),
+            (self._damage, 1),
             (self._partition, 1),
             (self._cut, 1),
             (self._long_silence, 2),
@@ -146,8 +157,51 @@ class Walk:
 
     def _free_node(self, node: NodeId) -> None:
         server = self.cluster.servers[node]
-        server.disk_held = server.apply_held = server.loads_held = False
+        server.disk_held = server.apply_held = server.loads_held = server.fetch_held = False
         self.cluster.settle(node)
+
+    # -- snapshots
+
+    def _snapshot(self) -> None:
+        """Anybody, about as far as it has applied since the last."""
+        node = self._any_up()
+        if (
+            node is not None
+            and self.cluster.servers[node].machine.applied > self.cluster.core(node).snapshot_index
+        ):
+            self.cluster.snapshot(node)
+
+    def _compact(self) -> None:
+        """As far as the others allow; now and then as far as the snapshot, whoever needs more."""
+        if (node := self._any_up()) is None:
+            return
+        core = self.cluster.core(node)
+        to = core.snapshot_index - self.keep
+        if self.random.random() < 0.5:
+            to = min(to, core.needed_from - 1)
+        if to > 0:
+            self.cluster.compact(node, to)
+
+    def _fetch(self) -> None:
+        """A fetch ends: somebody's snapshot, the newest or an old one, or nothing, or a crash right after it."""
+        busy = [node for node in self.cluster.up if self.cluster.servers[node].fetch is not None]
+        if not busy:
+            return
+        node = self.random.choice(busy)
+        sources = [other for other in self.cluster.up if self.cluster.servers[other].store.durable.snapshot]
+        match self.random.randrange(8):
+            case 0:
+                self.cluster.fetch_fails(node)
+            case 1 if sources:
+                self.cluster.receive(node, self.random.choice(sources))
+                self.cluster.crash(node, keeping=self.random.randrange(9))
+            case 2 if self.cluster.servers[node].snapshots:
+                old = self.random.choice(self.cluster.servers[node].snapshots)
+                self.cluster.fetched_again(node, old.meta.last.index)
+            case _ if sources:
+                self.cluster.fetch(node, self.random.choice(sources))
+            case _:
+                pass
 
     # -- disasters
 
@@ -167,6 +221,25 @@ class Walk:
     def _hold_loads(self) -> None:
         if (node := self._any_up()) is not None:
             self.cluster.servers[node].loads_held = True
+
+    def _hold_fetch(self) -> None:
+        for node in self.cluster.up:
+            self.cluster.servers[node].fetch_held = True
+
+    def _damage(self) -> None:
+        """Less than half of the voters may have lost something at a time."""
+        self.damaged = {node for node in self.damaged if self.cluster.servers[node].store.durable.impaired}
+        members = self.cluster.membership
+        halves = [half for half in (members.voters, members.outgoing) if half]
+        down = [node for node in self.cluster.servers if node not in self.cluster.up]
+        node = self.random.choice(down) if down else None
+        if node is None:
+            return
+        lost = self.damaged | {node}
+        image = self.cluster.servers[node].store.durable
+        if image.entries and all(2 * len(lost.intersection(half)) < len(half) for half in halves):
+            self.damaged = lost
+            self.cluster.damage(node, image.base.last.index + self.random.randint(1, len(image.entries)))
 
     def _partition(self) -> None:
         nodes = list(self.cluster.servers)
@@ -236,6 +309,8 @@ class Walk:
         lags = {node: (s.applied, s.committed, s.last) for node, s in ends.items()}
         assert len({(s.applied, s.committed, s.last, s.digest) for s in ends.values()}) == 1, f"apart: {lags}"
         assert all(len(set(lag)) == 1 for lag in lags.values()), f"not all decided: {lags}"
+        impaired = [node_text(node) for node in healed if cluster.core(node).status().impaired]
+        assert not impaired, f"{', '.join(impaired)} never became whole again"
         self._rests(leader, term, healed)
 
     def _rests(self, leader: NodeId, term: int, healed: list[NodeId]) -> None:
@@ -252,12 +327,14 @@ class Walk:
 
     def _some_quorum(self) -> list[NodeId]:
         members = self.cluster.membership
-        nodes = list(members.ids)
+        nodes = [node for node in members.ids if not self.cluster.servers[node].store.durable.impaired]
         self.random.shuffle(nodes)
         chosen: list[NodeId] = []
         for node in nodes:
             if not members.quorum.agrees(chosen.__contains__):
                 chosen.append(node)
+        if self.random.random() < 0.5:  # those who are impaired among the rest must become whole
+            return sorted(members.ids)
         return sorted(chosen)
 
     def _leader_within(self, span: int) -> NodeId:

@@ -9,7 +9,7 @@ import xxhash
 
 from jepsen_like.sim.core.network import Network
 from jepsen_like.sim.core.store import Store
-from jepsen_like.sim.image import Image, Write
+from jepsen_like.sim.image import Image, Snapshot, Write
 from jepsen_like.sim.invariants import Checker
 from jepsen_like.sim.notation import entry_text, hard_text, message_text, node_text
 from raftlog.core.durable import HardState, SnapshotMeta, fresh
@@ -20,6 +20,7 @@ from raftlog.core.message import Message
 from raftlog.core.raft import Raft
 from raftlog.core.ready import (
     Event,
+    Fetch,
     Healed,
     IndexRange,
     Load,
@@ -32,6 +33,7 @@ from raftlog.core.ready import (
     ReadReleased,
     Ready,
     RoleChanged,
+    SnapshotContradicts,
 )
 from raftlog.core.settings import MAX_VOTE_SPAN, Settings
 
@@ -73,6 +75,11 @@ class Server:
     loads: deque[Load] = field(default_factory=deque)
     released: list[ReadReleased] = field(default_factory=list)
     """Reads that wait for the state machine."""
+    fetch_held: bool = False
+    fetch: Fetch | None = None
+    """What is under way beside the messages."""
+    snapshots: list[Snapshot] = field(default_factory=list)
+    """All that it ever took or got, for whoever is to get an old one."""
     reads: int = 0
 
 
@@ -133,7 +140,8 @@ class Cluster:
         machine = Machine(0, 0)
         for entry in history[: image.base.last.index]:
             machine.apply(entry)
-        image.digest = machine.digest
+        if image.base.last.index:
+            image.keep(Snapshot(image.base, machine.digest))
         server.store, server.boot = Store(image), 0
         self.checker.prepared(node, image, history)
         self._boot(node, started=self.now - MAX_VOTE_SPAN)
@@ -141,7 +149,7 @@ class Cluster:
     def _boot(self, node: NodeId, *, started: Micros) -> None:
         server = self.servers[node]
         server.boot += 1
-        recovered = server.store.durable.recovered()
+        recovered = server.store.open()
         if recovered.last == 0 and recovered.hard_state.term == 0:
             recovered = fresh(recovered.base.membership.membership)
         server.core = Raft(
@@ -152,7 +160,8 @@ class Cluster:
             random=Random(f"{self.seed}/{node}/{server.boot}"),
             now=started,
         )
-        server.machine = Machine(recovered.base.last.index, server.store.durable.digest)
+        server.machine = _machine(server.store.durable.snapshot)
+        server.core.applied(server.machine.applied, server.machine.digest, started)
         self.checker.started(node, server.core, server.store)
         self._observe(server)
 
@@ -166,7 +175,8 @@ class Cluster:
         server.unapplied.clear()
         server.loads.clear()
         server.released.clear()
-        server.disk_held = server.apply_held = server.loads_held = server.paused = False
+        server.fetch = None
+        server.disk_held = server.apply_held = server.loads_held = server.fetch_held = server.paused = False
         for outcome in self.outcomes.values():
             outcome.refused |= outcome.node == node and outcome.open
 
@@ -175,18 +185,82 @@ class Cluster:
         assert self.servers[node].core is None, f"{node_text(node)} is up already"
         self._boot(node, started=self.now)
 
-    def compact(self, node: NodeId, index: Index) -> None:
-        """Replace a stopped node's log up to `index` by a snapshot."""
+    def damage(self, node: NodeId, index: Index) -> None:
+        """Everything from entry `index` on is unreadable in a stopped node's log, and found to be so at its start."""
         server = self.servers[node]
         assert server.core is None, f"{node_text(node)} runs: stop it before its files are changed"
-        assert index <= server.machine.applied, f"{index} is not applied"
-        machine = Machine(server.store.durable.base.last.index, server.store.durable.digest)
-        while machine.applied < index:
-            entry = server.store.durable.at(machine.applied + 1)
-            assert entry is not None
-            machine.apply(entry)
-        server.store.durable.compact(index, machine.digest)
-        server.store.crash()
+        self.checker.damaged(node, server.store.durable.copy())
+        server.store.durable.damage(index)
+
+    # -- snapshots
+
+    def snapshot(self, node: NodeId) -> None:
+        """Take a snapshot of what a node has applied; it is durable at once."""
+        self.settle(node)
+        server = self.servers[node]
+        index = server.machine.applied
+        self._keep(server, Snapshot(self._meta(server, index), server.machine.digest))
+        self.core(node).snapshot_taken(server.snapshots[-1].meta.last, self.now)
+        self.settle(node)
+
+    def _meta(self, server: Server, index: Index) -> SnapshotMeta:
+        core, entry = self.core(server.id), server.store.durable.at(index)
+        assert entry is not None, f"{node_text(server.id)} has nothing applied after its base"
+        return SnapshotMeta(entry.id, core.membership_at(index), entry.log_time)
+
+    def _keep(self, server: Server, snapshot: Snapshot) -> None:
+        self.checker.kept(server.id, snapshot)
+        server.snapshots.append(snapshot)
+        server.store.keep(snapshot)
+
+    def compact(self, node: NodeId, index: Index | None) -> None:
+        """Let a node's log begin after `index`; None: as far as those in contact with it allow."""
+        server, core = self.servers[node], self.core(node)
+        if index is None:
+            index = min(core.snapshot_index, core.needed_from - 1)
+        entry = server.store.written.at(index)
+        if entry is not None:
+            core.compact(index, entry.log_time, self.now)
+        self.settle(node)
+
+    def receive(self, node: NodeId, source: NodeId, index: Index | None = None) -> Snapshot | None:
+        """Another node's newest snapshot, or that at `index`, is durable here; the core has not heard of it.
+
+        None when the other has none, or nothing passes between the two.
+        """
+        server, other = self.servers[node], self.servers[source]
+        found = other.store.durable.snapshot
+        if index is not None:
+            found = next(each for each in other.snapshots if each.meta.last.index == index)
+        if found is None or other.core is None or (source, node) in self.network.cut:
+            return None
+        self._keep(server, found)
+        return found
+
+    def fetch(self, node: NodeId, source: NodeId | None = None, index: Index | None = None) -> None:
+        """End a node's fetch, from whom it asked or from another; it fails where that one cannot help."""
+        server = self.servers[node]
+        assert server.fetch is not None, f"{node_text(node)} fetches nothing"
+        wanted, server.fetch = server.fetch, None
+        found = self.receive(node, source or wanted.peer, index)
+        if found is None or found.meta.last.index < wanted.last.index:
+            self.core(node).fetch_failed(self.now)
+        else:
+            self.core(node).snapshot_fetched(found.meta, found.digest, self.now)
+        self.settle(node)
+
+    def fetched_again(self, node: NodeId, index: Index) -> None:
+        """A node's core is told again of a snapshot that it has heard of before."""
+        server = self.servers[node]
+        found = next(each for each in server.snapshots if each.meta.last.index == index)
+        self.core(node).snapshot_fetched(found.meta, found.digest, self.now)
+        self.settle(node)
+
+    def fetch_fails(self, node: NodeId) -> None:
+        """What a node fetches cannot be had."""
+        self.servers[node].fetch = None
+        self.core(node).fetch_failed(self.now)
+        self.settle(node)
 
     def core(self, node: NodeId) -> Raft:
         """The core of a running node."""
@@ -322,6 +396,8 @@ class Cluster:
                 self._apply_all(server)
             elif server.loads and not server.loads_held:
                 self._answer_load(server, server.loads.popleft(), None)
+            elif server.fetch is not None and not server.fetch_held:
+                self._fetch_at_once(server, server.fetch)
             else:
                 break
             self._observe(server)
@@ -332,7 +408,7 @@ class Cluster:
     def _perform(self, server: Server, ready: Ready) -> None:
         for event in ready.events:
             self._event(server, event)
-        write = Write(ready.hard_state, ready.entries, ready.messages_after_sync)
+        write = Write(ready.hard_state, ready.entries, ready.messages_after_sync, ready.base)
         for message in ready.messages + ready.messages_after_sync:
             self.checker.made(message)
         if write.bears:
@@ -341,14 +417,48 @@ class Cluster:
         if ready.writes or (ready.messages_after_sync and server.store.pending):
             server.store.write(write)
             if self.say is not None and server.disk_held and write.bears:
-                self.say("disk", f"{node_text(server.id)} writes {_write_text(write)}")
+                self.say("disk", f"{node_text(server.id)} writes {write_text(write)}")
         else:
             self._send(ready.messages_after_sync)
         server.loads.extend(ready.loads)
+        if ready.install is not None:
+            self._install(server, ready.install)
         if ready.apply is not None:
             server.unapplied.append(ready.apply)
         for read in ready.reads:
             self._read(server, read)
+        if ready.fetch is not None:
+            self._begin_fetch(server, ready.fetch)
+        if ready.healed:
+            server.store.heal()
+            self.checker.healed(server.id)
+
+    def _install(self, server: Server, meta: SnapshotMeta) -> None:
+        snapshot = server.store.durable.snapshot
+        assert snapshot is not None, f"{node_text(server.id)} is to restore {meta.last}, and has nothing"
+        assert snapshot.meta == meta, f"{node_text(server.id)} is to restore {meta.last}, and has {snapshot}"
+        server.machine = _machine(snapshot)
+        server.unapplied.clear()
+        if self.say is not None:
+            self.say("apply", f"{node_text(server.id)} restores the state at {meta.last}")
+        self._release(server)
+
+    def _begin_fetch(self, server: Server, fetch: Fetch) -> None:
+        assert server.fetch is None, f"{node_text(server.id)} fetches {server.fetch} already, now {fetch}"
+        server.fetch = fetch
+        if self.say is not None:
+            self.say(
+                "event",
+                f"{node_text(server.id)} fetches the state at {fetch.last} from {node_text(fetch.peer)}",
+            )
+
+    def _fetch_at_once(self, server: Server, wanted: Fetch) -> None:
+        server.fetch = None
+        found = self.receive(server.id, wanted.peer)
+        if found is None or found.meta.last.index < wanted.last.index:
+            self.core(server.id).fetch_failed(self.now)
+        else:
+            self.core(server.id).snapshot_fetched(found.meta, found.digest, self.now)
 
     def _send(self, messages: Sequence[Message]) -> None:
         for message in messages:
@@ -359,7 +469,7 @@ class Cluster:
     def _sync_one(self, server: Server) -> None:
         write = server.store.sync()
         if self.say is not None and write.bears:
-            self.say("disk", f"{node_text(server.id)} syncs {_write_text(write)}")
+            self.say("disk", f"{node_text(server.id)} syncs {write_text(write)}")
         self.checker.synced(server.id)
         self._send(write.after)
         if write.bears:
@@ -379,10 +489,14 @@ class Cluster:
                 machine.apply(entry)
                 self.checker.applied(server.id, index, machine.digest)
         core.applied(machine.applied, machine.digest, self.now)
-        due = [read for read in server.released if read.index <= machine.applied]
-        server.released = [read for read in server.released if read.index > machine.applied]
+        self._release(server)
+
+    def _release(self, server: Server) -> None:
+        applied = server.machine.applied
+        due = [read for read in server.released if read.index <= applied]
+        server.released = [read for read in server.released if read.index > applied]
         for read in due:
-            self._read(server, read)
+            self._answer(server, read)
 
     def _answer_load(self, server: Server, load: Load, found: tuple[Entry, ...] | Missing | None) -> None:
         entries = server.store.read(load.first, load.last, load.max_bytes)
@@ -390,10 +504,14 @@ class Cluster:
         self.core(server.id).entries_loaded(load.peer, load.first, answer, self.now)
 
     def _read(self, server: Server, read: Read) -> None:
+        if isinstance(read, ReadReleased):
+            self.checker.answered(server.id, read.id, read.index)
+        self._answer(server, read)
+
+    def _answer(self, server: Server, read: Read) -> None:
         outcome, text = self.outcomes[read.id], "refused"
         match read:
             case ReadReleased():
-                self.checker.answered(server.id, read.id, read.index)
                 if read.index > server.machine.applied:
                     server.released.append(read)
                     return
@@ -423,6 +541,8 @@ class Cluster:
                 self.say("event", f"{who} refuses {node_text(event.sender)}: {event.reason}")
             case Healed():
                 self.say("event", f"{who} is whole again at {event.at}")
+            case SnapshotContradicts():
+                self.say("event", f"{who} refuses a snapshot: {event.reason}")
 
     # -- watching
 
@@ -438,6 +558,12 @@ class Cluster:
             self.say(topic, message_text(message) + end)
 
 
-def _write_text(write: Write) -> str:
-    parts = [] if write.hard_state is None else [hard_text(write.hard_state)]
+def _machine(snapshot: Snapshot | None) -> Machine:
+    return Machine(0, 0) if snapshot is None else Machine(snapshot.meta.last.index, snapshot.digest)
+
+
+def write_text(write: Write) -> str:
+    """`base 3@1, term 2 vote n1, 4@2=x`."""
+    parts = [] if write.base is None else [f"base {write.base.last}"]
+    parts += [] if write.hard_state is None else [hard_text(write.hard_state)]
     return ", ".join(parts + [entry_text(entry) for entry in write.entries])

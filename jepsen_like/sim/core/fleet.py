@@ -54,6 +54,7 @@ from raftlog.core.ready import (
     ReadReleased,
     Ready,
     RoleChanged,
+    SnapshotContradicts,
 )
 
 GROUP = GroupId(7)
@@ -571,6 +572,8 @@ class Fleet:
                     self._trace.tell(host.name, "event", text)
                 case Healed():
                     self._trace.tell(host.name, "event", f"{host.name} is whole again at {event.at}")
+                case SnapshotContradicts():
+                    self._trace.tell(host.name, "event", f"{host.name} refuses a snapshot: {event.reason}")
                 case MessageRefused():
                     text = f"{host.name} refuses {node_text(event.sender)}: {event.reason}"
                     self._trace.tell(host.name, "event", text)

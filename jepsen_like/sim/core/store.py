@@ -3,7 +3,8 @@
 from collections import deque
 from collections.abc import Sequence
 
-from jepsen_like.sim.image import Image, Write
+from jepsen_like.sim.image import Image, Snapshot, Write
+from raftlog.core.durable import Recovered
 from raftlog.core.entry import Entry
 from raftlog.core.ids import Index
 
@@ -25,6 +26,22 @@ class Store:
         """Take a write; it is readable at once and durable after its sync."""
         self.written.take(write)
         self.pending.append(write)
+
+    def keep(self, snapshot: Snapshot) -> None:
+        """A snapshot's file is whole and durable; the log has yet to say so."""
+        self.durable.keep(snapshot)
+        self.written.keep(snapshot)
+
+    def heal(self) -> None:
+        """Forget that entries were lost."""
+        self.durable.impaired = self.written.impaired = False
+
+    def open(self) -> Recovered:
+        """What a starting node is given. Nothing is pending then."""
+        assert not self.pending, f"{len(self.pending)} writes are under way"
+        recovered = self.durable.recover()
+        self.written = self.durable.copy()
+        return recovered
 
     def sync(self) -> Write:
         """The oldest pending write becomes durable."""

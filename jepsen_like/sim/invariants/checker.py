@@ -1,16 +1,16 @@
-"""Checks I1 to I12, I14 and I15 after every step of a run, by looking at what that step has changed."""
+"""Checks I1 to I15 after every step of a run, by looking at what that step has changed."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from jepsen_like.sim.image import Image, Write
+from jepsen_like.sim.image import Image, Snapshot, Write
 from jepsen_like.sim.invariants.view import View
 from jepsen_like.sim.verdict import Violation
-from raftlog.core.durable import HardState
-from raftlog.core.entry import Entry
+from raftlog.core.durable import HardState, SnapshotMeta
+from raftlog.core.entry import Entry, EntryKind
 from raftlog.core.ids import EntryId, Index, NodeId, RequestId, Term
 from raftlog.core.log import Log
-from raftlog.core.membership import Membership, MembershipAt
+from raftlog.core.membership import Membership, MembershipAt, decode_membership
 from raftlog.core.message import AppendAccepted, Message, VoteRequest, VoteResponse
 from raftlog.core.progress import Progress
 from raftlog.core.raft import Raft
@@ -29,6 +29,7 @@ class _Seen:
 
     __slots__ = (
         "applied",
+        "base",
         "committed",
         "disk",
         "durable",
@@ -37,6 +38,7 @@ class _Seen:
         "membership",
         "progress",
         "role",
+        "snapshot",
         "state",
         "term",
         "view",
@@ -53,6 +55,8 @@ class _Seen:
         self.applied: Index = 0
         self.durable: Index = 0
         self.last: EntryId | None = None
+        self.base: SnapshotMeta | None = None
+        self.snapshot: EntryId | None = None
         self.role: Role | None = None
         self.progress: dict[NodeId, Progress] | None = None
         """While it leads."""
@@ -64,8 +68,9 @@ class Checker:
     """Watches a whole run, restarts included, and raises `Violation` at the first step that breaks an invariant.
 
     It is told of each step: `started`, `wrote`, `synced`, `crashed`, `made`, `sent`, `asked`, `answered`, `applied`,
-    `took_effect`; `observe` after every input of a core and `settled` once it has handed over everything. It trusts
-    nothing that a core says of itself: what is durable and what was written it reads from the disks.
+    `took_effect`, `kept`, `damaged`, `healed`; `observe` after every input of a core and `settled` once it has handed
+    over everything. It trusts nothing that a core says of itself: what is durable and what was written it reads from
+    the disks.
 
     Invariants: `decided` only grows; of every entry ever made one object and its predecessor's term are known.
     """
@@ -85,6 +90,13 @@ class Checker:
         self._digests: dict[Index, int] = {0: 0}
         self._floors: dict[RequestId, Index] = {}
         self._effects: dict[tuple[int, int], Index] = {}
+        self._snapshots = 0
+        self._memberships: list[MembershipAt] = []
+        """Those in force along the decided log, the bootstrap record's first."""
+        self._memberships_to = 0
+        """Up to where the decided log was searched for them."""
+        self._ghosts: dict[NodeId, Image] = {}
+        """What the disks of impaired nodes held before the damage: one such loss is what a majority is for."""
         self._promises: dict[type[Message], Callable[[Message, HardState, Disk], None]] = {
             VoteRequest: self._asks,
             VoteResponse: self._votes_for,
@@ -120,6 +132,7 @@ class Checker:
             "I5": self._applications,
             "I7": len(self.decided),
             "I10": len(self._entries),
+            "I13": self._snapshots,
             "I14": len(self._floors),
             "I15": len(self._effects),
         }
@@ -145,6 +158,9 @@ class Checker:
         """A new incarnation begins from what is durable."""
         self._disks[node] = disk
         self._hard.setdefault(node, HardState())
+        base = disk.durable.base
+        if not self._memberships and base.membership.index == 0:
+            self._memberships.append(base.membership)
         self._seen[node] = _Seen(View(core), disk)
 
     def wrote(self, node: NodeId, write: Write) -> int:
@@ -152,12 +168,14 @@ class Checker:
         disk = self._disks[node]
         if write.hard_state is not None:
             hint, durable = write.hard_state.commit, disk.durable.last
-            if hint > durable.index:
+            if hint > durable.index and hint > disk.durable.snapshot_index:
                 raise _broken("I8", node, f"writes the commit hint {hint}, durable is {durable}")
+        image = disk.written
+        if write.base is not None:
+            image = self._begins_after(node, write.base, image)
         if not write.entries:
             return 0
         first = write.entries[0].index
-        image = disk.written
         last = image.last
         if first > last.index + 1:
             raise _broken("I3", node, f"writes {first} after {last}: a gap")
@@ -170,6 +188,76 @@ class Checker:
             before = entry
         self._learn(write.entries, _term_before(image, first))
         return last.index + 1 - first
+
+    def _begins_after(self, node: NodeId, base: SnapshotMeta, image: Image) -> Image:
+        """Nothing goes from a log that a durable snapshot does not stand for (I8, S3); the log that is left."""
+        index, snapshot = base.last.index, self._disks[node].durable.snapshot_index
+        if index > snapshot:
+            raise _broken("I8", node, f"lets its log begin after {base.last}, its snapshot is at {snapshot}")
+        if index < image.base.last.index:
+            raise _broken("I8", node, f"lets its log begin after {base.last}, it did after {image.base.last}")
+        self._is_of_history(node, base)
+        image = image.copy()
+        image.begin_after(base)
+        return image
+
+    def kept(self, node: NodeId, snapshot: Snapshot) -> None:
+        """A snapshot has become durable, taken here or fetched (I13)."""
+        self._snapshots += 1
+        self._is_of_history(node, snapshot.meta)
+        index = snapshot.meta.last.index
+        known = self._digests.setdefault(index, snapshot.digest)
+        if known != snapshot.digest:
+            raise _broken(
+                "I13", node, f"keeps a snapshot at {index} of digest {snapshot.digest:x}, not {known:x}"
+            )
+
+    def _is_of_history(self, node: NodeId, meta: SnapshotMeta) -> None:
+        """What stands for a prefix of the log ends with a decided entry, and says of it what is true (I13, S7, S8)."""
+        index = meta.last.index
+        if index > len(self.decided):
+            raise _broken("I13", node, f"has a snapshot at {meta.last}; {len(self.decided)} is decided")
+        entry = self.entry(index)
+        if entry is None:
+            return
+        if entry.id != meta.last:
+            raise _broken("I13", node, f"has a snapshot at {meta.last}, but {entry.id} was decided")
+        if entry.log_time != meta.log_time:
+            raise _broken(
+                "I13", node, f"has a snapshot at {meta.last} of time {meta.log_time}, not {entry.log_time}"
+            )
+        in_force = self._membership_at(index)
+        if in_force is not None and in_force != meta.membership:
+            raise _broken(
+                "I13",
+                node,
+                f"has a snapshot at {meta.last} with the membership of {meta.membership.index},"
+                f" {_who(meta.membership.membership)}; in force is that of {in_force.index},"
+                f" {_who(in_force.membership)}",
+            )
+
+    def _membership_at(self, index: Index) -> MembershipAt | None:
+        while self._memberships_to < index:
+            self._memberships_to += 1
+            entry = self.entry(self._memberships_to)
+            if entry is not None and entry.kind is EntryKind.MEMBERSHIP:
+                self._memberships.append(MembershipAt(entry.index, decode_membership(entry.payload)))
+        return next((at for at in reversed(self._memberships) if at.index <= index), None)
+
+    def damaged(self, node: NodeId, before: Image) -> None:
+        """A disk has lost entries that it held `before`; its node knows, and is to promise nothing it cannot keep."""
+        self._ghosts.setdefault(node, before)
+
+    def healed(self, node: NodeId) -> None:
+        """An impaired node counts as whole again: what is decided must do without what it lost (I7)."""
+        self._ghosts.pop(node, None)
+        if self._decided_under is not None:
+            self._held_by_quorum(self.decided[-1][0], self._decided_under, node)
+
+    def _held(self, node: NodeId, position: EntryId) -> bool:
+        """Whether a disk has this entry, or had it before it was damaged."""
+        ghost = self._ghosts.get(node)
+        return self._disks[node].durable.holds(position) or (ghost is not None and ghost.holds(position))
 
     def synced(self, node: NodeId) -> None:
         """A disk has changed for good."""
@@ -243,6 +331,8 @@ class Checker:
             or log.durable != seen.durable
             or state.committed != seen.committed
             or state.applied != seen.applied
+            or log.base is not seen.base
+            or state.snapshot is not seen.snapshot
         ):
             self._moved(node, seen)
         role = seen.view.role
@@ -351,15 +441,23 @@ class Checker:
             raise _broken("I6", node, f"commit falls from {seen.committed} to {committed}")
         if applied < seen.applied:
             raise _broken("I8", node, f"applied falls from {seen.applied} to {applied}")
-        snapshot = log.base.last.index
-        if not snapshot <= applied <= min(committed, durable) <= max(committed, durable) <= last:
+        base, snapshot = log.base.last.index, state.snapshot.index
+        if log.base is not seen.base:
+            self._is_of_history(node, log.base)
+        if snapshot > max(seen.disk.durable.snapshot_index, base):
             raise _broken(
                 "I8",
                 node,
-                f"out of order: snapshot {snapshot}, applied {applied}, committed {committed},"
+                f"counts on a snapshot at {state.snapshot}, durable is one at {seen.disk.durable.snapshot_index}",
+            )
+        if not base <= snapshot <= applied <= min(committed, durable) <= max(committed, durable) <= last:
+            raise _broken(
+                "I8",
+                node,
+                f"out of order: base {base}, snapshot {snapshot}, applied {applied}, committed {committed},"
                 f" durable {durable}, last {last}",
             )
-        if durable > snapshot:
+        if durable > base:
             entry, term = seen.disk.durable.at(durable), log.term_at(durable)
             if entry is None or entry.term != term:
                 raise _broken(
@@ -376,8 +474,9 @@ class Checker:
                 raise _broken(
                     "R1", node, f"leads term {seen.term} and counts {committed}@{log.term_at(committed)}"
                 )
-            self._commits(node, seen, max(seen.committed, snapshot), committed)
+            self._commits(node, seen, max(seen.committed, base), committed)
         seen.committed, seen.applied, seen.durable, seen.last = committed, applied, durable, log.last
+        seen.base, seen.snapshot = log.base, state.snapshot
 
     def _commits(self, node: NodeId, seen: _Seen, start: Index, end: Index) -> None:
         log, decided = seen.state.log, self.decided
@@ -396,7 +495,7 @@ class Checker:
 
     def _held_by_quorum(self, position: EntryId, membership: Membership, node: NodeId | None) -> None:
         """Counted here and not by the core's own quorums, whose mistakes it would share."""
-        held = [peer for peer, disk in self._disks.items() if disk.durable.holds(position)]
+        held = [peer for peer in self._disks if self._held(peer, position)]
         if not _most_of(membership.voters, held) or not _most_of(membership.outgoing, held):
             raise _broken("I7", node, f"{position} is decided, but durable only on {held}")
 
@@ -419,7 +518,7 @@ class Checker:
         durable, log = self._disks[peer].durable, seen.state.log
         if durable.hard_state.term <= seen.term and match > log.base.last.index:
             position = EntryId(_known_term(log, match), match)
-            if not durable.holds(position):
+            if not self._held(peer, position):
                 raise _broken("I9", node, f"counts {position} of {peer}, who has {durable.last}")
 
     # -- entries and memberships

@@ -23,12 +23,14 @@ INVARIANTS: tuple[Invariant, ...] = (
     Invariant("I5", "no two nodes apply different entries at one index; digests per index are equal"),
     Invariant("I6", "committed entries never change; the commit index never falls and stays within the log"),
     Invariant("I7", "committed means durable on a quorum of the membership in force"),
-    Invariant("I8", "snapshot <= applied <= min(committed, durable), durable <= last, committed <= last"),
+    Invariant(
+        "I8", "base <= snapshot <= applied <= min(committed, durable), durable <= last, committed <= last"
+    ),
     Invariant("I9", "match is at most what the follower has durably; it never falls; next > match"),
     Invariant("I10", "an entry (index, term) is created once, by the leader of that term"),
     Invariant("I11", "nothing that promises durability leaves a node before its sync completed"),
     Invariant("I12", "the membership in force is the newest one in log or snapshot"),
-    Invariant("I13", "the snapshot at an index equals the digest there on every node", "snapshots"),
+    Invariant("I13", "a snapshot ends with a decided entry and has the digest and membership of its index"),
     Invariant("I14", "a linearizable read reflects every write acknowledged before it began"),
     Invariant("I15", "one (client, sequence) takes effect once"),
     Invariant(
