@@ -81,7 +81,8 @@ def internal(transaction: Transaction) -> Iterable[Anomaly]:
                 own.setdefault(key, []).append(what)
             continue
         tail = tuple(own.get(key, ()))
-        if (key in known and known[key] != what) or (tail and what[len(what) - len(tail) :] != tail):
+        differs = known[key] != what if key in known else what[len(what) - len(tail) :] != tail
+        if differs:
             expected = known.get(key, ("...", *tail))
             sentence = f"{transaction} read {list(what)} of {key!r} where it had left {list(expected)}"
             yield Anomaly("internal", sentence, transaction.operation.returned)

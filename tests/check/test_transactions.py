@@ -102,6 +102,8 @@ def test_every_anomaly_is_named(kind: str, lines: list[tuple[Any, ...]]) -> None
     [
         [],
         _txn(0, "rx ax1 rx1 ax2 rx12"),
+        _txn(0, "ax1 rx1 ax2 rx12 ax3 rx123"),
+        [*_txn(0, "ax1 ax2"), *_txn(1, "ax3 rx123 ax4 rx1234")],
         [*_txn(0, "ax1"), *_txn(1, "rx1 ax2"), *_txn(2, "rx12")],
         [*_together("ax1 ay1", "rx1 ry1")],
         [*_together("ax1 ay1", "rx ry")],
@@ -179,7 +181,7 @@ def _transacted(random: Random, *, lie: bool) -> History:
                 ["append", random.choice("xy"), next(fresh)]
                 if random.random() < 0.5
                 else ["r", random.choice("xy"), None]
-                for _ in range(random.randrange(1, 4))
+                for _ in range(random.randrange(1, 6))
             ]
             recorded.invoke(process, "txn", waiting[process], time=time)
             left -= 1
