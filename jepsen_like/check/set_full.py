@@ -31,9 +31,10 @@ def check_set_full(history: Iterable[Event], *, linearizable: bool = True) -> Fi
       promised to be `linearizable`, else a remark.
     - `unexpected`: read, but nobody tried to add it, or its add failed.
     - `duplicate`: twice in one read.
-    - `never-read`: added, and no read began after that: nothing is known of it. The verdict is then at best UNKNOWN.
+    - `never-read` (a remark): added, and no read began after that: nothing is known of it.
 
-    Elements are added once each and never removed.
+    Elements are added once each and never removed. Where no read shows any element to be kept, the verdict is at best
+    UNKNOWN, as Jepsen has it.
     """
     operations = paired(list(history))
     elements = _added(operations)
@@ -41,11 +42,13 @@ def check_set_full(history: Iterable[Event], *, linearizable: bool = True) -> Fi
     anomalies = [anomaly for read in reads for anomaly in _wrong_in(read, elements)]
     _learn(elements, operations, reads)
     remarks: list[Anomaly] = []
-    undecided = False
+    kept = 0
     for value, element in elements.items():
+        kept += element.seen is not None and (
+            element.missed is None or element.missed.invoked < element.seen.invoked
+        )
         if element.missed is None:
             if element.known is not None and element.seen is None:
-                undecided = True
                 remarks.append(
                     Anomaly("never-read", f"{value!r} was added and no read began after that", element.known)
                 )
@@ -59,7 +62,7 @@ def check_set_full(history: Iterable[Event], *, linearizable: bool = True) -> Fi
             (anomalies if linearizable else remarks).append(
                 Anomaly("stale", sentence, element.missed.returned)
             )
-    return Finding.of(anomalies, remarks, undecided=undecided)
+    return Finding.of(anomalies, remarks, undecided=kept == 0)
 
 
 def _added(operations: list[Operation]) -> dict[Value, _Element]:

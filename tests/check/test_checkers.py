@@ -51,6 +51,12 @@ ADDED = done(0, "add", 1, 1)
         (
             "add unanswered and never seen",
             [(0, "ask", "add", 1), (0, "info", "add", 1), *done(1, "read", None, [])],
+            ("unknown", (), None),
+        ),
+        ("nothing added", done(1, "read", None, []), ("unknown", (), None)),
+        (
+            "one kept, one never read",
+            [*ADDED, *done(1, "read", None, [1]), *done(0, "add", 2, 2)],
             ("valid", (), None),
         ),
         (
