@@ -106,6 +106,43 @@ def test_people_read_why(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> 
     assert page.count("<g class=ok>") == 2
 
 
+def test_a_picture_tells_places_older_questions_and_nothing_from_other_objects(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    lines = [
+        ("old", "invoke", "put", 7, "k"),
+        *(
+            (0, kind, "put", number, key)
+            for key, number in (("other", 99), *(("k", number) for number in range(20)))
+            for kind in ("invoke", "ok")
+        ),
+        (1, "invoke", "put", 30, "k"),
+        (2, "invoke", "get", None, "k"),
+        (2, "ok", "get", "<wrong>", "k"),
+    ]
+    file = tmp_path / "keys.jsonl"
+    fields = ("process", "type", "f", "value", "key")
+    file.write_text("\n".join(json.dumps(dict(zip(fields, line, strict=True))) for line in lines))
+    arguments = ("--format", "jsonl", "--model", "kv", "--html", str(tmp_path), str(file))
+    assert _check(capsys, *arguments)[0] == 1
+    page = (tmp_path / "keys.jsonl.html").read_text()
+    assert "<code>process 2: get \u2192 &lt;wrong&gt; (key &#x27;k&#x27;)</code>" in page
+    assert "never answered, may have happened since: put 7 (process old, event 0)." in page
+    assert page.count("<g class=ok>") == 12
+    assert page.count("<g class=info>") == 1
+    assert "<tspan class=place>20 </tspan>put 19</text>" in page
+    assert "put 99" not in page
+    assert "<wrong>" not in page
+
+
+def test_a_check_gives_up_in_the_end_unless_told_not_to(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "default: 300" in _check(capsys, "--help")[1]
+    valid = ("--format", "edn", "--model", "register", str(SAMPLES / "lines.edn"))
+    assert _check(capsys, "--timeout", "inf", *valid)[0] == 0
+    code, out, _ = _check(capsys, "--timeout", "0", *valid)
+    assert (code, "--timeout SECONDS gives it more time" in out) == (2, True)
+
+
 def test_the_worst_verdict_decides_the_exit_code(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     valid, invalid, broken = (
         str(SAMPLES / "lines.edn"),

@@ -15,6 +15,7 @@ from jepsen_like.check import (
     Register,
     Verdict,
     check_linearizable,
+    linearizable,
 )
 from jepsen_like.check.linearizable import first_where
 from tests.check.histories import recorded
@@ -96,6 +97,18 @@ def test_the_budget_is_counted_in_steps_alike_on_every_run() -> None:
         assert cut.first_bad_event is None
     assert check_linearizable(events, CasRegister(), budget=whole.steps + 50).verdict is Verdict.VALID
     assert check_linearizable(events, CasRegister(), expired=lambda: True).verdict is Verdict.UNKNOWN
+
+
+def test_a_search_ends_before_it_remembers_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unanswered comparisons that lead everywhere, and reads that no single one of them refutes."""
+    random = Random(1)
+    lines = [(process, "ask", "cas", [random.randrange(12), random.randrange(12)]) for process in range(60)]
+    for place in range(60):
+        lines += done(1000, "read", None, random.randrange(12) if place else 0)
+    monkeypatch.setattr(linearizable, "_MOST_POSITIONS", 500)
+    found = check_linearizable(history(*lines), CasRegister(0))
+    assert found.verdict is Verdict.UNKNOWN
+    assert 500 < found.steps < 100_000
 
 
 def _busy(seed: int) -> History:
