@@ -71,6 +71,8 @@ class Examined(msgspec.Struct):
     """The sparse index of the current segment so far."""
     broken: frozenset[int]
     """Segments of which only a part counts."""
+    sizes: dict[int, int]
+    """Bytes of the segments up to the current one, by sequence number."""
     given_up: list[int]
     """Segments that are out of the log since it was mended, and still have their names."""
 
@@ -255,6 +257,11 @@ class Reader:
             torn=self._torn,
             points=self._points,
             broken=frozenset(link.header.sequence for link in self._links if link.end is not None),
+            sizes={
+                link.header.sequence: link.header.size
+                for link in self._links
+                if link.header.sequence <= self._current.sequence
+            },
             given_up=given_up,
         )
 

@@ -13,7 +13,7 @@ from raftlog.core.membership import Membership, MembershipAt
 from raftlog.failpoints import INERT, Failpoints
 from raftlog.storage.ahead import Ahead
 from raftlog.storage.batch import Body, encode_writes
-from raftlog.storage.damage import WHAT_TO_DO, Damage, LogDamaged, StorageRefused
+from raftlog.storage.damage import Damage, LogDamaged, StorageRefused
 from raftlog.storage.disk import SECTOR, Disk, DiskError, DiskFull
 from raftlog.storage.format import (
     BATCH_HEADER,
@@ -26,14 +26,13 @@ from raftlog.storage.format import (
     segment_name,
     segment_sequence,
 )
-from raftlog.storage.group import GroupLog, GroupWrite, Loss, Place, objection, record_length
+from raftlog.storage.group import GroupWrite, Loss, objection, record_length
 from raftlog.storage.identity import Identity, initialised, save
+from raftlog.storage.reading import Reading
 from raftlog.storage.records import (
-    ENTRY_OVERHEAD,
     MARK,
     Impairment,
     Standing,
-    decode_entry,
     encode_impairment,
     encode_standing,
 )
@@ -41,7 +40,8 @@ from raftlog.storage.recovery import Examined, examine, settle
 from raftlog.storage.repair import alone, mend, set_aside
 from raftlog.storage.repair import plan as plan_repair
 from raftlog.storage.segment import Points, prepare, remove_unfinished
-from raftlog.storage.snapshots import PART_SIZE, Manifest, SnapshotDamaged, Snapshots
+from raftlog.storage.snapshots import PART_SIZE, Manifest, Snapshots
+from raftlog.storage.states import check_newest, newest_state, uncovered
 
 SEGMENT_SIZE: Final = 16 << 20
 """Bytes of a segment, unless one batch needs more."""
@@ -49,7 +49,6 @@ SEGMENT_SIZE: Final = 16 << 20
 MIN_SEGMENT: Final = 8 * SECTOR
 _entropy = SystemClock().entropy
 _KEPT: Final = 64 << 10
-_GAP: Final = 64 << 10
 
 _Kind: TypeAlias = Literal["append", "truncate", "seal", "roll", "mark"]
 """What a batch is there for."""
@@ -84,6 +83,7 @@ class Wal:
         self._groups = found.groups
         self._first = found.first
         self._broken = found.broken
+        self._sizes = found.sizes
         self.snapshots = snapshots
         """The durable snapshots of this directory; whoever takes or fetches one puts it here."""
         self._current = found.current
@@ -94,6 +94,7 @@ class Wal:
         self._synced = found.end
         self._writing = False
         self._failed: BaseException | None = None
+        self._reading = Reading(disk, failpoints)
         self._damage: list[Damage] = []
 
     # ------------------------------------------------------------------------------------------- opening
@@ -190,8 +191,8 @@ class Wal:
             disk, identity.cluster, entropy=entropy, part_size=part_size, failpoints=failpoints
         )
         for group, log in sorted(found.groups.items()):
-            await _check_newest(log, snapshots)
-            if (reason := _uncovered(log, snapshots)) is not None:
+            await check_newest(log, snapshots)
+            if (reason := uncovered(log, snapshots)) is not None:
                 if not repair or alone(identity.node, group, log.membership):
                     raise StorageRefused(f"group {group} {reason}: put it back, or go on without this node")
                 damage.append(Damage("snapshots", 0, reason, f"group {group}"))
@@ -217,9 +218,9 @@ class Wal:
     async def _give_up_what_lacks_its_state(self) -> None:
         """Begin anew, impaired, after the newest state there is, where that is behind the base."""
         losses = [
-            GroupWrite(group, loss=Loss(_newest_state(log, self.snapshots), reason))
+            GroupWrite(group, loss=Loss(newest_state(log, self.snapshots), reason))
             for group, log in sorted(self._groups.items())
-            if (reason := _uncovered(log, self.snapshots)) is not None
+            if (reason := uncovered(log, self.snapshots)) is not None
         ]
         await self.append(losses)
 
@@ -237,7 +238,7 @@ class Wal:
         """
         await self.snapshots.quarantine(manifest)
         log = self._groups[manifest.group]
-        if (reason := _uncovered(log, self.snapshots)) is not None:
+        if (reason := uncovered(log, self.snapshots)) is not None:
             if nobody := alone(self._identity.node, log.group, log.membership):
                 raise StorageRefused(f"group {log.group} {reason}: put it back ({nobody})")
             await self._give_up_what_lacks_its_state()
@@ -281,7 +282,15 @@ class Wal:
     @property
     def size(self) -> int:
         """Bytes of all segments up to the end of the log."""
-        return (self._current.sequence - self._first) * self._current.size + self._synced.offset
+        return sum(size for sequence, size in self._sizes.items() if sequence != self._current.sequence) + (
+            self._synced.offset
+        )
+
+    @property
+    def pinning(self) -> tuple[GroupId, ...]:
+        """The groups for whose sake the oldest segment stays; a base at its end lets an idle one let go."""
+        oldest = {group: max(log.beginnings, default=self._first) for group, log in self._groups.items()}
+        return tuple(sorted(group for group, first in oldest.items() if first == min(oldest.values())))
 
     @property
     def full(self) -> bool:
@@ -291,7 +300,7 @@ class Wal:
     @property
     def damage(self) -> tuple[Damage, ...]:
         """What was found damaged since the log was opened: set aside then, or met by reads since."""
-        return (*self._damage, *self.snapshots.damage)
+        return (*self._damage, *self._reading.damage, *self.snapshots.damage)
 
     def impairment(self, group: GroupId) -> str:
         """Why entries of a group that may have been acknowledged are not here; empty: they are."""
@@ -310,45 +319,7 @@ class Wal:
             LogDamaged: the bytes are not the entries that were written; the hole is in `damage` from now on.
             DiskError: the device refused.
         """
-        assert first <= last, f"nothing to read from {first} to {last}"
-        log = self._groups[group]
-        wanted = _within(log, first, last, max_bytes)
-        if self._failpoints.armed:
-            await self._failpoints.hit("wal.read.before_read", DiskError)
-        entries: list[Entry] = []
-        try:
-            for places in _spans(wanted):
-                entries += await self._read_span(group, first + len(entries), places)
-        except DiskError:
-            log.place_of(first)  # raises what is true of a segment that was removed meanwhile: Compacted
-            raise
-        if self._failpoints.armed:
-            await self._failpoints.hit("wal.read.before_answer", DiskError)
-        return tuple(entries)
-
-    async def _read_span(self, group: GroupId, first: Index, places: Sequence[Place]) -> list[Entry]:
-        start = places[0].offset
-        name = segment_name(places[0].segment)
-        content = await self._disk.read(name, start, places[-1].offset + places[-1].length - start)
-        return [
-            self._verified(content, place.offset - start, group, first + n, name, place.offset)
-            for n, place in enumerate(places)
-        ]
-
-    def _verified(
-        self, content: bytes, at: int, group: GroupId, index: Index, name: str, offset: int
-    ) -> Entry:
-        try:
-            entry = decode_entry(content, at)
-        except ValueError as error:
-            reason = str(error)
-        else:
-            if (entry.group, entry.index) == (group, index) and entry.intact():
-                return entry
-            reason = "the entry there does not fit its checksum or its place"
-        damage = Damage(name, offset, reason, f"group {group}: entry {index}")
-        self._damage.append(damage)
-        raise LogDamaged(damage)
+        return await self._reading.read(self._groups[group], first, last, max_bytes)
 
     # ----------------------------------------------------------------------------------------- appending
 
@@ -404,6 +375,7 @@ class Wal:
         """
         needed = self._needed()
         self._first = max(self._first, needed)
+        self._sizes = {sequence: size for sequence, size in self._sizes.items() if sequence >= needed}
         for log in self._groups.values():
             log.forget_segments_before(needed)
         there = [segment_sequence(name) for name in await self._disk.names()]
@@ -539,6 +511,7 @@ class Wal:
 
     def _begin_next(self) -> None:
         self._current = self._ahead.take()
+        self._sizes[self._current.sequence] = self._current.size
         self._points = Points(self._current.size)
         self._closed = False
 
@@ -576,64 +549,6 @@ class Wal:
 
 def _has_commands(writes: Sequence[GroupWrite]) -> bool:
     return any(entry.kind == EntryKind.COMMANDS for write in writes for entry in write.entries)
-
-
-def _within(log: GroupLog, first: Index, last: Index, max_bytes: int) -> list[Place]:
-    places = [log.place_of(first)]
-    size = _charge(places[0])
-    for index in range(first + 1, last + 1):
-        place = log.place_of(index)
-        size += _charge(place)
-        if size > max_bytes:
-            break
-        places.append(place)
-    return places
-
-
-def _charge(place: Place) -> int:
-    """`Entry.size` of the entry there."""
-    return place.length - ENTRY_OVERHEAD + 64
-
-
-def _spans(places: Sequence[Place]) -> list[list[Place]]:
-    """Split at segment boundaries and wide gaps: each span is worth one read."""
-    spans = [[places[0]]]
-    for place in places[1:]:
-        before = spans[-1][-1]
-        if place.segment == before.segment and place.offset - before.offset - before.length <= _GAP:
-            spans[-1].append(place)
-        else:
-            spans.append([place])
-    return spans
-
-
-async def _check_newest(log: GroupLog, snapshots: Snapshots) -> None:
-    """Read a snapshot that reaches beyond the log before the log goes for it; one that is damaged is set aside."""
-    while (newest := snapshots.newest(log.group)) is not None and not log.reaches(newest.meta.last):
-        if newest.meta.last.index <= log.hard_state.commit:
-            raise StorageRefused(
-                f"group {log.group}: {newest} is of another log than this one, in which {log.hard_state.commit} is "
-                f"committed: one of them is not this node's; {WHAT_TO_DO}"
-            )
-        try:
-            await snapshots.verify(newest)
-            return
-        except SnapshotDamaged:
-            await snapshots.quarantine(newest)
-
-
-def _uncovered(log: GroupLog, snapshots: Snapshots) -> str | None:
-    """What is missing of a log that begins after a snapshot: an empty state machine over it would be wrong."""
-    newest, base = snapshots.newest(log.group), log.base.last
-    if base == NOTHING or (newest is not None and newest.meta.last.index >= base.index):
-        return None
-    return f"begins after a snapshot at {base}, and there is no such snapshot here"
-
-
-def _newest_state(log: GroupLog, snapshots: Snapshots) -> SnapshotMeta:
-    """Of the newest snapshot or, where there is none, of the beginning, with the members known last."""
-    newest = snapshots.newest(log.group)
-    return newest.meta if newest is not None else SnapshotMeta(NOTHING, MembershipAt(0, log.membership))
 
 
 __all__ = ["SEGMENT_SIZE", "GroupWrite", "Wal"]

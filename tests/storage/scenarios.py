@@ -473,6 +473,7 @@ async def idle_group(story: Story) -> None:
     await story.snapshot(8)
     await story.compact(8)
     assert not await story.purge(), "a segment went that the idle group needs"
+    assert story.wal.pinning == (GroupId(1),)
     await story.snapshot(3, group=1)
     await story.compact(3, group=1)
     await story.append(write(*run(9, 10, 1, size=1500), term=1, commit=8))

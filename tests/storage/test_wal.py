@@ -392,3 +392,32 @@ def test_a_closed_log_takes_nothing() -> None:
             await wal.append([write(entry(1, 1), term=1)])
 
     asyncio.run(main())
+
+
+def test_the_size_is_that_of_the_segments_there_are() -> None:
+    async def main() -> None:
+        story = Story(1)
+        wal = await story.start()
+        assert wal.size == wal.end.offset
+        for index in range(1, 9):
+            size = 3 * SEGMENT if index == 3 else 1500
+            await story.append(write(entry(index, 1, size=size), term=1, commit=index - 1))
+
+        async def used() -> int:
+            current = wal.end.segment
+            before = [segment_name(each) for each in range(1, current)]
+            return sum([await story.disk.size(name) for name in before if name in await story.disk.names()])
+
+        assert wal.size == await used() + wal.end.offset
+        await story.snapshot(6)
+        await story.compact(6)
+        assert wal.pinning == (G0,)
+        before = wal.size
+        assert await story.purge() > 1
+        assert wal.size == await used() + wal.end.offset < before
+        await story.reopen()
+        wal = story.wal
+        assert wal.size == await used() + wal.end.offset
+        await story.close()
+
+    asyncio.run(main())
