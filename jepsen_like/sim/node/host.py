@@ -14,7 +14,7 @@ from raftlog.core.membership import Membership
 from raftlog.failpoints import INERT, Action, FailpointCrash, FailpointError, Failpoints, Rule
 from raftlog.failpoints import Crash as CrashAction
 from raftlog.service import Service
-from raftlog.storage import DiskError, Identity, LogDamaged, StorageRefused, Wal, load_or_create
+from raftlog.storage import DiskError, DiskFull, Identity, LogDamaged, StorageRefused, Wal, load_or_create
 from raftlog.testing.clock import EPOCH, SimClock
 from raftlog.testing.disk import Operation, SimDisk
 from raftlog.testing.link import SimLinkServer
@@ -345,6 +345,8 @@ class Host:
         expected: tuple[type[BaseException], ...] = (FailpointCrash, asyncio.CancelledError)
         if life.dead or life.excuse is not None or life.failpoints.fired:
             expected += (DiskError, FailpointError)
+        if self.wiped:
+            expected += (DiskFull,)  # an empty directory without space for an identity: it says so and ends
         refused = [error for error in errors if isinstance(error, LogDamaged | StorageRefused)]
         if refused and self.damaged:
             self.lost = str(refused[0])
