@@ -371,7 +371,7 @@ class Replica:
             self._failpoints.hit_now("replica.before_perform")
         for message in ready.messages:
             self._around.send(message, message.to)
-        if ready.writes or ready.messages_after_sync:
+        if ready.writes or ready.healed or ready.messages_after_sync:
             if self._failpoints.armed:
                 self._failpoints.hit_now("replica.before_submit")
             self._around.writer.submit(self, ready)

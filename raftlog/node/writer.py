@@ -108,9 +108,9 @@ class Writer:
     async def _write(self) -> bool:
         batch = self._take()
         writes = [
-            GroupWrite(replica.group, ready.hard_state, ready.entries, ready.base)
+            GroupWrite(replica.group, ready.hard_state, ready.entries, ready.base, ready.healed)
             for replica, ready in batch
-            if ready.writes
+            if ready.writes or ready.healed
         ]
         self._in_flight = len(batch)
         if self._failpoints.armed:

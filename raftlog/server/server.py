@@ -202,12 +202,18 @@ class Server:
     # -- the node
 
     async def _open_log(self) -> Wal:
-        return await Wal.open(
+        wal = await Wal.open(
             self._disk,
             identity=self._identity,
             entropy=self._clock.entropy,
             failpoints=self.options.failpoints,
+            repair=True,
         )
+        for damage in wal.damage:
+            self._tell(
+                "damaged: set aside as *.bad, and the rest is to come from other nodes", damage=str(damage)
+            )
+        return wal
 
     async def _start_node(self, wal: Wal) -> None:
         """Run the node until the server stops; returns once it runs."""
@@ -362,6 +368,11 @@ class Server:
         if self._node is None:
             return tuple(found)
         found += self._node.impairments
+        found += [
+            f"group {group} neither votes nor leads until other nodes have told it what damage has cost it: {why}"
+            for group in self._node.groups()
+            if (why := self._node.wal.impairment(group))
+        ]
         if self._node.wal.full:
             found.append("there is no space for the next segment of the log: free some before it is needed")
         member = self._node.status(META_GROUP).membership.member(self.node_id)

@@ -42,6 +42,8 @@ class Host:
         self.on_hit: OnHit | None = None
         self.failpoints = INERT
         """Those of the present start."""
+        self.repair = False
+        """Whether its next start goes on after damage."""
         self._world = world
         self._life: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
@@ -100,6 +102,7 @@ class Host:
             segment_size=SEGMENT,
             entropy=world.clock.entropy,
             failpoints=self._armed(),
+            repair=self.repair,
         )
         transport = SimTransport(world.network, WireIdentity(self.id, CLUSTER, boot), f"{self.name}:1")
         node = Node(
