@@ -28,7 +28,7 @@ run: $(STAMP) ## three nodes, real input, a killed leader, nothing lost (ARGS=--
 	@$(RUN) -m raftlog.mainjob $(ARGS)
 
 test: $(STAMP) ## the tests (ARGS="tests/core -k vote" narrows)
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 sim: $(STAMP) ## whole clusters under 200 seeds of faults (ARGS="--tier node --seeds 50 --workers 2")
 	@$(RUN) -m jepsen_like sim $(ARGS)
