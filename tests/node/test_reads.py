@@ -29,6 +29,18 @@ def test_reads_of_one_pass_share_a_request() -> None:
     assert not reads
 
 
+def test_a_read_that_comes_while_another_is_being_confirmed_asks_anew() -> None:
+    """The index that is on its way may be older than a write that was acknowledged before this read began."""
+    reads, got = new(10)
+    reads.add(got.append)
+    assert reads.ask() == RequestId(Boot(7), 1)
+    reads.add(got.append)
+    assert reads.ask() == RequestId(Boot(7), 2), "it shares the answer to an earlier question"
+    reads.released(RequestId(Boot(7), 1), 5)
+    reads.applied(5)
+    assert got == [None]
+
+
 def test_an_answer_to_another_boot_releases_nothing() -> None:
     reads, got = new(10)
     reads.add(got.append)

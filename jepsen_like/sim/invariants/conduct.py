@@ -1,4 +1,4 @@
-"""Judges how nodes come into office and stay in it, by what reaches them: E4, E9, E11, E14, E21, I9, Q1, W10."""
+"""Judges how nodes come into office and stay in it, by what reaches them: E4, E9, E11, E14, E21, I9, Q1, R2, W10."""
 
 from collections import deque
 
@@ -51,6 +51,7 @@ class Conduct:
     - E21: who hears the leader of its term follows it.
     - I9: nobody counts an acknowledgement of an earlier term; the follower's log may have been cut since.
     - Q1: nobody leads on who has heard no majority for `PATIENCE` election timeouts; seen at its ticks.
+    - R2: nobody leads as long without an entry of its own term, for until then it neither decides nor vouches.
     - W10: nobody leads on whose disk has not completed a write for as long.
     """
 
@@ -158,6 +159,11 @@ class Conduct:
         known = [peer for peer in self._voters if max(life.heard.get(peer, 0), life.since) > since]
         if not self._most({*known, node}):
             raise _broken("Q1", node, f"leads on at {now}, having heard no majority since {since}")
+        state = life.view.state
+        if life.since <= since and state.log.last.term != state.term:
+            raise _broken(
+                "R2", node, f"leads term {state.term} since {life.since}; its log ends at {state.log.last}"
+            )
         if life.writing and life.writing[0] <= since:
             raise _broken("W10", node, f"leads on at {now}, with a write under way since {life.writing[0]}")
 
