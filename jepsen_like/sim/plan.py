@@ -39,6 +39,19 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     """After this long an operation is given up: its outcome is unknown."""
 
 
+class Snapshotting(msgspec.Struct, frozen=True, kw_only=True):
+    """When snapshots are taken, and what is kept behind them."""
+
+    entries: int = 0
+    """Applied since the last one; 0: never."""
+    keep: int = 0
+    """Entries kept behind the newest."""
+    most: int = 1_000
+    """Entries of a log beyond which no follower is waited for."""
+    takes: tuple[Micros, ...] = (1_000, 20_000, 200_000)
+    """What it takes to write one, or to fetch one, drawn evenly."""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Invariants: faults are in the order of their times; all of them begin within `span`."""
 
@@ -59,6 +72,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """How much long timers come early, as on loops that count in milliseconds (node tier)."""
     started: Micros = 10_000_000
     """What the clocks show when the run begins."""
+    snapshot: Snapshotting = Snapshotting()
     workload: Workload = Workload()
     faults: tuple[AnyFault, ...] = ()
     format: int = FORMAT

@@ -18,7 +18,7 @@ RESEEDS = 3
 """How many other seeds a bold cut is tried under."""
 
 BOLD: tuple[Reduction, ...] = (smaller.spans, smaller.nodes, smaller.clients, smaller.gaps)
-FINE: tuple[Reduction, ...] = (smaller.weather, smaller.knobs, smaller.faults)
+FINE: tuple[Reduction, ...] = (smaller.weather, smaller.snapshots, smaller.knobs, smaller.faults)
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from jepsen_like.sim.faults import LEADER, AnyFault, Partition, Squall
-from jepsen_like.sim.plan import Plan, Workload
+from jepsen_like.sim.plan import Plan, Snapshotting, Workload
 from raftlog.core.ids import Micros
 from raftlog.core.settings import Settings
 from raftlog.testing.network import Weather
@@ -141,6 +141,21 @@ def knobs(plan: Plan) -> Iterator[Plan]:
         yield fitted(plan, settings=changed)
     yield fitted(plan, started=usual.started)
     yield fitted(plan, segment=usual.segment)
+
+
+def snapshots(plan: Plan) -> Iterator[Plan]:
+    """No snapshots, or fewer, with nothing out of the ordinary about them."""
+    usual = Snapshotting()
+    if plan.snapshot == usual:
+        return
+    yield fitted(plan, snapshot=usual)
+    for changes in (
+        {"keep": 0},
+        {"most": usual.most},
+        {"takes": (1_000,)},
+        {"entries": plan.snapshot.entries * 4},
+    ):
+        yield fitted(plan, snapshot=msgspec.structs.replace(plan.snapshot, **changes))
 
 
 def _usual(settings: Settings) -> Iterator[Settings]:

@@ -30,7 +30,7 @@ from jepsen_like.sim.faults import (
     WallJump,
     Wipe,
 )
-from jepsen_like.sim.plan import Plan, Tier, Workload
+from jepsen_like.sim.plan import Plan, Snapshotting, Tier, Workload
 from raftlog.core.ids import Micros
 from raftlog.core.settings import Settings
 from raftlog.failpoints import ALL
@@ -62,6 +62,7 @@ def draw(seed: int, tier: Tier, *, span: Micros = SPAN) -> Plan:
         segment=random.choice((32 << 10, 32 << 10, 64 << 10, 256 << 10)),
         early=random.choice((0, 400, 1_000)),
         started=random.choice((10 * SECOND, 2**31 * 1_000 - 10 * SECOND, 2**53 - 10 * SECOND)),
+        snapshot=_snapshotting(Random(f"{seed}/{tier}/snapshots")),
         workload=_workload(random, settings),
         faults=_faults(random, tier, names, span),
     )
@@ -92,6 +93,18 @@ def _weather(random: Random, *, calm: bool) -> Weather:
         duplicate=random.choice((0.0, 0.01, 0.1)),
         reorder=random.choice((0.0, 0.02, 0.2)),
         breaks=random.choice((0.0, 0.0, 0.001)),
+    )
+
+
+def _snapshotting(random: Random) -> Snapshotting:
+    """Often after a few entries, so that a short run has many; sometimes never."""
+    if random.random() < 0.2:
+        return Snapshotting()
+    return Snapshotting(
+        entries=random.choice((1, random.randint(2, 20), random.randint(2, 20), 100)),
+        keep=random.choice((0, 0, random.randint(1, 20), 50)),
+        most=random.choice((1, 5, 20, 1_000)),
+        takes=random.choice(((1_000,), (1_000, 20_000, 200_000), (50_000, 1_000_000))),
     )
 
 
@@ -321,5 +334,8 @@ NODE_ONLY: dict[str, Draw] = {
     "stop": lambda random, at, names: Stop(at=at, nodes=_some(random, names), down=_span(random)),
 }
 
-DRAWS: dict[Tier, dict[str, Draw]] = {"core": EVERYWHERE, "node": EVERYWHERE | NODE_ONLY}
+DRAWS: dict[Tier, dict[str, Draw]] = {
+    "core": EVERYWHERE | {"damage": _damage},
+    "node": EVERYWHERE | NODE_ONLY,
+}
 """How each kind of fault is drawn. A kind that is named twice is chosen twice as often."""

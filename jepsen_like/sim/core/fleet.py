@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
+from jepsen_like.sim.core.archive import Archive
 from jepsen_like.sim.core.clock import Clock
 from jepsen_like.sim.core.host import (
     NEVER,
@@ -32,6 +33,7 @@ from jepsen_like.sim.links import Link
 from jepsen_like.sim.notation import KINDS, entry_text, hard_text, message_text, node_text
 from jepsen_like.sim.plan import Plan
 from raftlog.core.durable import HardState, SnapshotMeta, fresh
+from raftlog.core.entry import Entry
 from raftlog.core.ids import NOTHING, Boot, GroupId, Micros, NodeId, RequestId
 from raftlog.core.membership import Member, Membership, MembershipAt
 from raftlog.core.message import Message
@@ -96,7 +98,7 @@ class Fleet:
         self.membership = membership_of(plan)
         self._conduct = Conduct(self.membership, plan.settings.election_timeout)
         random = plan.random("clocks")
-        self.hosts = {node: self._host(node, random) for node in self.membership.ids}
+        self.hosts: Mapping[NodeId, Host] = {node: self._host(node, random) for node in self.membership.ids}
         self.apply_takes: tuple[Micros, ...] = plan.random("apply").choice(
             ((0,), (0,), (50, 100, 500), (1_000, 5_000, 20_000))
         )
@@ -111,6 +113,7 @@ class Fleet:
         """Links that faults have cut, by their own account: a message that gets through shows a network that leaks."""
         self.answer: Callable[[Ticket, Answer], None] = _nobody
         """Whom to give answers to clients."""
+        self.archive = Archive(plan.snapshot, timeline, wires, trace, checker, plan.random("snapshots"), self)
 
     def _host(self, node: NodeId, random: Random) -> Host:
         image = Image(SnapshotMeta(NOTHING, MembershipAt(0, self.membership)), HardState())
@@ -130,8 +133,8 @@ class Fleet:
         """A process starts from what is durable on its disk."""
         assert host.process is None, f"{host.name} is up already"
         host.boots += 1
+        recovered = host.store.open()
         image = host.store.durable
-        recovered = image.recovered()
         if recovered.last == 0 and recovered.hard_state.term == 0:
             recovered = fresh(self.membership)
         core = Raft(
@@ -143,7 +146,8 @@ class Fleet:
             now=host.clock.monotonic(self._timeline.now),
         )
         host.process = process = Process(core, View(core), Registers(), host.boots)
-        self._happens("start", host)
+        self.archive.restore(host, process)
+        self.happens("start", host)
         if host.boots > 1:
             self.counts["event/restart"] += 1
         self._trace.tell(
@@ -152,7 +156,7 @@ class Fleet:
         self._checker.started(host.id, core, host.store)
         self._conduct.started(host.id, process.view, self._timeline.now)
         # Its clock may have drifted past several deadlines of this core: the first tick says what time it is.
-        self._settle(host, process)
+        self.settle(host, process)
 
     def crash(self, host: Host, *, power: bool) -> None:
         """A process dies. With the power, unsynced writes are lost, but for the first few that reached the disk."""
@@ -160,7 +164,7 @@ class Fleet:
         assert process is not None, f"{host.name} is down already"
         pending = len(host.store.pending)
         keeping = self._crashes.randrange(pending + 1) if power else pending
-        self._happens("crash", host, keeping, pending)
+        self.happens("crash", host, keeping, pending)
         lost = f", {pending - keeping} of {pending} writes lost" if pending else ""
         self._trace.tell(host.name, "crash", f"{host.name} {'loses power' if power else 'is killed'}{lost}")
         host.process = None
@@ -179,7 +183,7 @@ class Fleet:
         if host.process is not None:
             self.crash(host, power=True)
         host.wiped = True
-        self._happens("wipe", host)
+        self.happens("wipe", host)
 
     @property
     def leader(self) -> Host | None:
@@ -196,20 +200,20 @@ class Fleet:
     def campaign(self, host: Host) -> None:
         """Make a node ask for votes now."""
         process = _running(host)
-        self._happens("campaign", host)
+        self.happens("campaign", host)
         process.core.campaign(host.clock.monotonic(self._timeline.now))
-        self._settle(host, process)
+        self.settle(host, process)
 
     def serve(self, ticket: Ticket) -> None:
         """A client's request has arrived at a running node that reads it."""
         host = self.hosts[ticket.host]
         process = _running(host)
-        self._happens("serve", host, ticket.client, ticket.number)
+        self.happens("serve", host, ticket.client, ticket.number)
         if ticket.payload is None:
             self._read(host, process, ticket)
         else:
             self._propose(host, process, ticket, ticket.payload)
-        self._settle(host, process)
+        self.settle(host, process)
 
     def _propose(self, host: Host, process: Process, ticket: Ticket, payload: bytes) -> None:
         match process.core.propose(payload, host.clock.monotonic(self._timeline.now)):
@@ -257,7 +261,7 @@ class Fleet:
         now = self._timeline.now
         self._conduct.hears(message, now)
         process.core.step(message, host.clock.monotonic(now))
-        self._settle(host, process)
+        self.settle(host, process)
         self._conduct.heard(message, now)
 
     def _tick(self, host: Host, process: Process, due: Micros) -> None:
@@ -275,9 +279,9 @@ class Fleet:
         if core.deadline > shows:
             return False
         for _ in range(TICKS):
-            self._happens("tick", host)
+            self.happens("tick", host)
             core.tick(shows, host.clock.wall(now))
-            self._settle(host, process)
+            self.settle(host, process)
             self._conduct.ticked(host.id, now)
             if core.deadline > shows:
                 return True
@@ -303,13 +307,13 @@ class Fleet:
     def pause(self, host: Host) -> None:
         """Nothing runs at this node; what arrives waits."""
         _running(host).paused = True
-        self._happens("pause", host)
+        self.happens("pause", host)
 
     def resume(self, host: Host) -> None:
         """It goes on, first with what has piled up; nobody told it how long it stood."""
         process = _running(host)
         process.paused = False
-        self._happens("resume", host)
+        self.happens("resume", host)
         self._catch_up(host, process, process.waiting)
         self.rewind(host)
         if not process.hung:
@@ -318,13 +322,13 @@ class Fleet:
     def hang(self, host: Host) -> None:
         """It reads nothing from the network any more."""
         _running(host).hung = True
-        self._happens("hang", host)
+        self.happens("hang", host)
 
     def unhang(self, host: Host) -> None:
         """It reads on, first what has piled up."""
         process = _running(host)
         process.hung = False
-        self._happens("unhang", host)
+        self.happens("unhang", host)
         if not process.paused:
             self._read_on(host, process)
 
@@ -354,7 +358,7 @@ class Fleet:
 
     # -- performing Ready
 
-    def _settle(self, host: Host, process: Process) -> None:
+    def settle(self, host: Host, process: Process) -> None:
         """Do what a node asks for until it asks for nothing more."""
         core, checker = process.core, self._checker
         before = checker.committed(host.id)
@@ -378,8 +382,8 @@ class Fleet:
             checker.made(message)
             self._conduct.made(message)
         after = ready.messages_after_sync
-        if ready.hard_state is not None or ready.entries:
-            write = Write(ready.hard_state, ready.entries, after)
+        if ready.hard_state is not None or ready.entries or ready.base is not None:
+            write = Write(ready.hard_state, ready.entries, after, ready.base)
             if checker.wrote(host.id, write):
                 self.counts["event/conflict-truncated"] += 1
             self._send(ready.messages)
@@ -399,13 +403,20 @@ class Fleet:
         for load in ready.loads:
             self.counts["event/load-from-disk"] += 1
             takes = 100 + int(self._chance() * 2_000)
-            self._timeline.at(
-                max(self._timeline.now + takes, host.stalled_until), self._loaded, host, process, load
-            )
+            # What is read at once comes late: by then it may have been replaced, or compacted.
+            early = self._read_for(host, load) if self._chance() < 0.5 else None
+            due = max(self._timeline.now + takes, host.stalled_until)
+            self._timeline.at(due, self._loaded, host, process, (load, early))
+        if ready.install is not None:
+            self.archive.install(host, process, ready.install)
         if ready.apply is not None:
             self._take_apply(host, process, ready.apply)
         for read in ready.reads:
             self._answer_read(host, process, read)
+        if ready.fetch is not None:
+            self.archive.fetch(host, process, ready.fetch)
+        if ready.healed:
+            self.archive.healed(host)
 
     def _send(self, messages: Sequence[Message]) -> None:
         checker, wires, trace = self._checker, self._wires, self._trace
@@ -451,7 +462,7 @@ class Fleet:
             self.counts["effect/stalled-sync"] += 1
             self._timeline.at(host.stalled_until, self._synced, host, process)
             return
-        self._happens("synced", host, process.syncing)
+        self.happens("synced", host, process.syncing)
         shows = host.clock.monotonic(self._timeline.now)
         for _write in range(process.syncing):
             write = host.store.sync()
@@ -464,24 +475,26 @@ class Fleet:
                 last = write.entries[-1].id if write.entries else None
                 process.core.storage_done(write.hard_state, last, shows)
         process.syncing = 0
-        self._settle(host, process)
+        self.settle(host, process)
         if host.store.pending and not process.syncing:
             self._begin_sync(host, process)
 
-    def _loaded(self, host: Host, process: Process, load: Load) -> None:
+    def _read_for(self, host: Host, load: Load) -> tuple[Entry, ...] | None:
+        """What the disk has of it. The log may have been cut since the load was asked for."""
+        last = min(load.last, host.store.written.last.index)
+        return host.store.read(load.first, last, load.max_bytes) if load.first <= last else None
+
+    def _loaded(self, host: Host, process: Process, what: tuple[Load, tuple[Entry, ...] | None]) -> None:
         if host.process is not process:
             return
         if process.paused:
-            process.waiting.append((self._loaded, host, process, load))
+            process.waiting.append((self._loaded, host, process, what))
             return
-        self._happens("loaded", host, load.peer, load.first)
-        # The log may have been cut since the load was asked for.
-        last = min(load.last, host.store.written.last.index)
-        found = host.store.read(load.first, last, load.max_bytes) if load.first <= last else None
-        process.core.entries_loaded(
-            load.peer, load.first, found or Missing.COMPACTED, host.clock.monotonic(self._timeline.now)
-        )
-        self._settle(host, process)
+        load, early = what
+        self.happens("loaded", host, load.peer, load.first)
+        found = early or self._read_for(host, load) or Missing.COMPACTED
+        process.core.entries_loaded(load.peer, load.first, found, host.clock.monotonic(self._timeline.now))
+        self.settle(host, process)
 
     # -- the state machine
 
@@ -503,13 +516,14 @@ class Fleet:
             process.waiting.append((self._applied, host, process, None))
             return
         process.applying = False
-        self._happens("apply", host)
+        self.happens("apply", host)
         self._apply(host, process)
-        self._settle(host, process)
+        self.settle(host, process)
 
     def _apply(self, host: Host, process: Process) -> None:
         machine, checker, node = process.machine, self._checker, host.id
         at = host.store.durable.at
+        entry: Entry | None = None
         while process.unapplied:
             span = process.unapplied.popleft()
             for index in range(span.first, span.last + 1):
@@ -540,6 +554,8 @@ class Fleet:
             process.released = [pair for pair in process.released if pair[0] > machine.applied]
             for ticket in due:
                 self.answer(ticket, Done(value=machine.values.get(ticket.key)))
+        if entry is not None:
+            self.archive.applied(host, process, entry)
 
     def _answer_read(self, host: Host, process: Process, read: Read) -> None:
         assert read.id in process.reads, f"{host.name} answers read {read.id} twice, or nobody asked"
@@ -556,7 +572,7 @@ class Fleet:
 
     # -- telling
 
-    def _happens(self, what: str, host: Host, *values: int) -> None:
+    def happens(self, what: str, host: Host, *values: int) -> None:
         self.events += 1
         self._trace.note(what, host.id, *values)
 
@@ -607,5 +623,6 @@ def _nobody(ticket: Ticket, answer: Answer) -> None:
 
 
 def _write_text(write: Write) -> str:
-    parts = [] if write.hard_state is None else [hard_text(write.hard_state)]
+    parts = [] if write.base is None else [f"base {write.base.last}"]
+    parts += [] if write.hard_state is None else [hard_text(write.hard_state)]
     return ", ".join(parts + [entry_text(entry) for entry in write.entries])

@@ -7,6 +7,7 @@ CORE: tuple[Tier, ...] = ("core",)
 FAULTS = (
     "campaign",
     "crash",
+    "damage",
     "disk-slow",
     "disk-stall",
     "drift",
@@ -25,13 +26,18 @@ EVENTS = (
     "busy",
     "cas",
     "conflict-truncated",
+    "fetch-failed",
+    "impaired-healed",
     "leader-change",
     "load-from-disk",
+    "log-compacted",
     "read",
     "redirect",
     "repetition-filtered",
     "restart",
     "retry",
+    "snapshot-installed",
+    "snapshot-taken",
 )
 EFFECTS = (
     "doubled",

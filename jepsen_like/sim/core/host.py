@@ -96,6 +96,10 @@ class Process:
     released: list[tuple[Index, Ticket]] = field(default_factory=list)
     """Reads that wait for the state machine."""
     asked: int = 0
+    captured: Index = 0
+    """Up to where the last snapshot stands that was begun or restored."""
+    capturing: bool = False
+    """One is being written."""
 
 
 @dataclass(slots=True)

@@ -154,7 +154,9 @@ class Nemesis:
                 host = self._running(self._host(node))
                 self._fleet.campaign(host)
                 return host.name
-            case Stop() | DiskFails() | DiskFull() | Damage() | Failpoint():
+            case Damage(node=node, place=place, down=down):
+                return self._damage(node, place, down, number)
+            case Stop() | DiskFails() | DiskFull() | Failpoint():
                 raise Skipped("it needs whole nodes: run it on the node tier")
 
     # -- processes
@@ -175,13 +177,33 @@ class Nemesis:
 
     def _wipe(self, node: str) -> str:
         host = self._host(node)
+        self._claim(host)
+        self._fleet.wipe(host)
+        _forget_process(host)
+        return host.name
+
+    def _claim(self, host: Host) -> None:
+        for lost in self.atlas.destroyed:
+            if not (self._hosts[lost].wiped or self._hosts[lost].store.durable.impaired):
+                self.atlas.repaired(lost)
         if not self.atlas.claim(host.name):
             raise Skipped(
                 f"{host.name} must keep its disk: {', '.join(self.atlas.destroyed) or 'nobody'} lost it"
             )
-        self._fleet.wipe(host)
-        _forget_process(host)
-        return host.name
+
+    def _damage(self, node: str, place: float, down: Micros, number: int) -> str:
+        """However it came about: an algorithm sees a log that ends before the damage."""
+        host = self._host(node)
+        self._claim(host)
+        if host.process is not None:
+            self._fleet.crash(host, power=True)
+            _forget_process(host)
+        host.down_until = max(host.down_until, self._timeline.now + down)
+        self._after(host.down_until - self._timeline.now, self._restart, host, number)
+        lost = self._fleet.archive.damage(host, place)
+        if not lost:
+            self.atlas.repaired(host.name)
+        return lost or f"{host.name} loses nothing"
 
     def _pause(self, nodes: Iterable[str], span: Micros, number: int) -> str:
         hosts = self._up(nodes)

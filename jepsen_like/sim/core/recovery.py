@@ -90,7 +90,8 @@ class Recovery:
         if self._plan.seed % 2:
             return hosts
         # Counted here: a core that is wrong about majorities must not be asked what one is.
-        voters = [host for host in hosts if host.id <= self._plan.voters]
+        # Who is impaired gives no vote.
+        voters = [host for host in hosts if host.id <= self._plan.voters and not host.store.durable.impaired]
         chosen = self._random.sample(voters, self._plan.voters // 2 + 1)
         return [host for host in hosts if host in chosen]
 
@@ -178,6 +179,9 @@ class Recovery:
                 for name, state in states.items()
             )
             return f"healed nodes do not become equal: {places}"
+        impaired = [host.name for host in self._healed if host.store.durable.impaired]
+        if impaired:
+            return f"{', '.join(impaired)} never become whole again"
         unanswered = [host.name for host in self._healed if _process(host).reads or _process(host).released]
         if unanswered:
             return f"reads at {', '.join(unanswered)} are never answered"

@@ -66,6 +66,10 @@ class Registers:
     values: dict[str, str] = field(default_factory=dict)
     sessions: dict[int, tuple[int, bool]] = field(default_factory=dict)
 
+    def copy(self) -> "Registers":
+        """A machine that changes by itself."""
+        return Registers(self.applied, self.digest, dict(self.values), dict(self.sessions))
+
     def apply(self, entry: Entry) -> Effect | None:
         """Take the next entry; None for one that carries no command."""
         assert entry.index == self.applied + 1, f"applies {entry.id} after {self.applied}"
