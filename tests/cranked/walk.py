@@ -75,7 +75,8 @@ class Walk:
             (self._hold_apply, 1),
             (self._hold_loads, 1),
             (self._hold_fetch, 2),
-            (self._damage, 1),
+            (self._damage, 2),
+            (self._fall_behind, 2 * self.snapshots),
             (self._partition, 1),
             (self._cut, 1),
             (self._long_silence, 2),
@@ -181,6 +182,21 @@ class Walk:
             to = min(to, core.needed_from - 1)
         if to > 0:
             self.cluster.compact(node, to)
+
+    def _fall_behind(self) -> None:
+        """One node hears nothing while the others go on without their logs."""
+        away = self.random.choice(list(self.cluster.servers))
+        others = [node for node in self.cluster.servers if node != away]
+        self.cluster.network.partition([[away], others])
+        self._propose()
+        self._settle()
+        for node in others:
+            if node in self.cluster.up:
+                core = self.cluster.core(node)
+                if self.cluster.servers[node].machine.applied > core.snapshot_index:
+                    self.cluster.snapshot(node)
+                self.cluster.compact(node, max(core.snapshot_index - self.keep, 0))
+        self._heal()
 
     def _fetch(self) -> None:
         """A fetch ends: somebody's snapshot, the newest or an old one, or nothing, or a crash right after it."""

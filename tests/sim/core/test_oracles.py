@@ -1,12 +1,21 @@
 """The checker and the clients' oracle fire on what they forbid, and on nothing else."""
 
+from random import Random
+
 import pytest
 
 from jepsen_like.sim.core.oracle import Oracle
 from jepsen_like.sim.core.registers import Command, Registers, decode, encode
+from jepsen_like.sim.core.store import Store
+from jepsen_like.sim.image import Image, Snapshot, Write
 from jepsen_like.sim.invariants import INVARIANTS, Checker, Violation
-from raftlog.core.entry import EntryKind, seal
-from raftlog.core.ids import Boot, EntryId, GroupId, NodeId, RequestId
+from jepsen_like.sim.notation import entry, membership
+from raftlog.core.durable import HardState, SnapshotMeta
+from raftlog.core.entry import Entry, EntryKind, seal
+from raftlog.core.ids import NOTHING, Boot, EntryId, GroupId, NodeId, RequestId
+from raftlog.core.membership import MembershipAt
+from raftlog.core.raft import Raft
+from raftlog.core.settings import Settings
 
 N1, N2 = NodeId(1), NodeId(2)
 
@@ -34,7 +43,7 @@ def machine(*commands: Command) -> Registers:
 
 def test_the_list_of_invariants_is_whole() -> None:
     assert [row.name for row in INVARIANTS[:16]] == [f"I{number}" for number in range(1, 17)]
-    assert {row.name for row in INVARIANTS if row.absent} <= {"I13", "I16"}
+    assert {row.name for row in INVARIANTS if row.absent} <= {"I16"}
 
 
 def test_unequal_digests_break_i5() -> None:
@@ -62,6 +71,74 @@ def test_a_read_below_what_was_decided_before_it_breaks_i14() -> None:
     checker.answered(N1, late, 2)
     with pytest.raises(Violation, match=r"I14: n1 read .* is released at 1, 2 was decided before it"):
         checker.answered(N1, late, 1)
+
+
+def story() -> tuple[Checker, list[Entry]]:
+    """A checker that knows a decided log: 1@1, the membership of n1 alone at 2@1, 3@1."""
+    texts = ("1@1", "2@1:voters=n1", "3@1")
+    history = [entry(text, GroupId(7)) for text in texts]
+    checker = Checker()
+    first = SnapshotMeta(NOTHING, MembershipAt(0, membership(["voters=n1,n2"])))
+    disk = Store(Image(first, HardState()))
+    core = Raft(
+        node=N1,
+        group=GroupId(7),
+        recovered=disk.open(),
+        settings=Settings(),
+        random=Random(1),
+        now=0,
+    )
+    checker.started(N1, core, disk)
+    checker.prepared(N1, Image(first, HardState(1, None, 3), history), history)
+    return checker, history
+
+
+def meta(of: Entry, at: int, voters: str) -> SnapshotMeta:
+    return SnapshotMeta(of.id, MembershipAt(at, membership([f"voters={voters}"])), of.log_time)
+
+
+def test_a_snapshot_is_of_the_decided_log() -> None:
+    checker, (first, second, third) = story()
+    checker.applied(N2, 3, 77)
+    checker.kept(N1, Snapshot(meta(first, 0, "n1,n2"), 5))
+    checker.kept(N1, Snapshot(meta(second, 2, "n1"), 6))
+    checker.kept(N1, Snapshot(meta(third, 2, "n1"), 77))
+    broken = {
+        "of digest 4e": Snapshot(meta(third, 2, "n1"), 78),
+        "with the membership of 0": Snapshot(meta(third, 0, "n1,n2"), 77),
+        "with the membership of 2": Snapshot(meta(first, 2, "n1"), 5),
+        "but 3@1 was decided": Snapshot(meta(entry("3@2", GroupId(7)), 2, "n1"), 77),
+        "3 is decided": Snapshot(meta(entry("4@1", GroupId(7)), 2, "n1"), 77),
+        "not 3": Snapshot(SnapshotMeta(third.id, MembershipAt(2, membership(["voters=n1"])), 9), 77),
+    }
+    for words, snapshot in broken.items():
+        with pytest.raises(Violation, match=f"I13: n1 .*{words}"):
+            checker.kept(N1, snapshot)
+
+
+def test_a_log_does_not_begin_after_what_no_snapshot_stands_for() -> None:
+    checker, (_, second, third) = story()
+    disk = checker._disks[N1]
+    base = Write(None, (), base=meta(second, 2, "n1"))
+    with pytest.raises(Violation, match="I8: n1 lets its log begin after 2@1, its snapshot is at 0"):
+        checker.wrote(N1, base)
+    disk.durable.keep(Snapshot(meta(third, 2, "n1"), 77))
+    checker.wrote(N1, base)
+
+
+def test_what_is_decided_must_do_without_what_a_whole_node_has_lost() -> None:
+    checker, history = story()
+    first = SnapshotMeta(NOTHING, MembershipAt(0, membership(["voters=n1,n2"])))
+    before = Image(first, HardState(1), history)
+    checker._disks[N2] = Store(before.copy())
+    checker._disks[N1].durable = before.copy()
+    checker._decided_under = first.membership.membership
+    checker.crashed(N1)
+    checker.damaged(N1, before)
+    checker._disks[N1].durable.damage(2)
+    checker.crashed(N1)
+    with pytest.raises(Violation, match=r"I7: n1 3@1 is decided, but durable only on \[2\]"):
+        checker.healed(N1)
 
 
 def oracle() -> Oracle:

@@ -11,10 +11,10 @@ import pytest
 from jepsen_like.sim.core import run
 from jepsen_like.sim.core.wires import Wires
 from jepsen_like.sim.coverage import merge
-from jepsen_like.sim.faults import DiskFull, Partition, Pause, Wipe
+from jepsen_like.sim.faults import Damage, DiskFull, Partition, Pause, Wipe
 from jepsen_like.sim.happening import Happening
 from jepsen_like.sim.links import Link
-from jepsen_like.sim.plan import Plan
+from jepsen_like.sim.plan import Plan, Snapshotting
 from jepsen_like.sim.swarm import draw
 from jepsen_like.sim.verdict import Run
 from raftlog.testing.network import Weather
@@ -46,6 +46,8 @@ def test_every_run_passes_and_shows_something(batch: int) -> None:
         "event/retry",
         "event/read",
         "event/cas",
+        "event/log-compacted",
+        "event/snapshot-taken",
         "fault/crash",
     ):
         assert counts.get(name, 0) > 0, f"{name} never happened in {len(runs)} runs"
@@ -128,6 +130,28 @@ def test_a_partition_that_leaks_makes_the_run_invalid(monkeypatch: pytest.Monkey
 def test_faults_of_the_other_tier_are_skipped_and_counted() -> None:
     ended = run(Plan(seed=1, tier="core", span=3_000_000, faults=(DiskFull(at=1, node="n1", span=5),)))
     assert (ended.outcome, ended.skipped, ended.faults) == ("passed", {"disk-full": 1}, {})
+
+
+def test_who_was_away_for_long_is_given_a_snapshot() -> None:
+    away = Partition(at=2_000_000, sides=(("n1", "n2"), ("n3",)), span=4_000_000)
+    often = Snapshotting(entries=5, keep=3, most=20)
+    ended = run(Plan(seed=1, tier="core", span=9_000_000, snapshot=often, faults=(away,)))
+    assert ended.outcome == "passed", ended.problem
+    assert ended.coverage["event/snapshot-installed"] >= 1
+    assert ended.coverage["role/follower/offer"] >= 1
+    never = run(Plan(seed=1, tier="core", span=9_000_000, faults=(away,)))
+    assert "event/snapshot-taken" not in never.coverage
+
+
+def test_damage_makes_a_node_impaired_until_it_has_all_again() -> None:
+    strikes = tuple(
+        Damage(at=at * 1_000_000, node=f"n{at}", how="flip", place=0.3, down=200_000) for at in (2, 3)
+    )
+    ended = run(Plan(seed=2, tier="core", span=9_000_000, faults=strikes))
+    assert ended.outcome == "passed", ended.problem
+    # The second would have left no majority of whole disks.
+    assert ended.faults["damage"] + ended.skipped.get("damage", 0) == 2
+    assert ended.coverage["event/impaired-healed"] >= 1
 
 
 def test_the_atlas_keeps_a_majority_of_the_disks() -> None:
