@@ -212,6 +212,8 @@ class Walk:
                 self.cluster.receive(node, self.random.choice(sources))
                 self.cluster.crash(node, keeping=self.random.randrange(9))
             case 2 if self.cluster.servers[node].snapshots:
+                self.cluster.fetch_fails(node)
+                self.cluster.servers[node].fetch = None  # what it asks for next is answered by the old one
                 old = self.random.choice(self.cluster.servers[node].snapshots)
                 self.cluster.fetched_again(node, old.meta.last.index)
             case _ if sources:
@@ -308,6 +310,7 @@ class Walk:
                 cluster.restart(node)
             self._free_node(node)
         timeout = cluster.settings.election_timeout
+        cluster.wait(timeout)  # so that who has long lost its office knows
         leader = self._leader_within(20 * timeout)
         term = cluster.core(leader).status().term
         cluster.wait(timeout)

@@ -80,6 +80,8 @@ def expect_core(registry: Registry) -> None:
     for role, kinds in MESSAGES.items():
         for kind in kinds:
             registry.expect(f"role/{role}/{kind}", tiers=CORE)
+    # Offers come with a leader's heartbeats: hardly ever to anyone who does not follow it.
+    registry.expect("role/follower/offer", tiers=CORE)
     for event in EVENTS:
         registry.expect(f"event/{event}", tiers=CORE)
     for effect in EFFECTS:
