@@ -96,7 +96,7 @@ def test_a_client_that_was_not_entered_or_was_left_says_so() -> None:
     async def story(cluster: Cluster, client: Client) -> None:
         kept.append(client)
         with pytest.raises(RuntimeError, match="async with"):
-            await Client(["a"], dialer=cluster).call(Register.count)
+            await Client(["a"], dialer=cluster, random=Random(1)).call(Register.count)
         with pytest.raises(RuntimeError, match="entered once"):
             await client.__aenter__()
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from raftlog.client import Client
+from raftlog.clock import SystemClock
 from raftlog.testing.loop import run
 from statemachines.kv import KeyValue
 from tests.client.cluster import Cluster
@@ -24,9 +25,10 @@ def printed(name: str) -> Any:
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    """A key-value cluster that clients reach without a dialer of their own."""
+    """A key-value cluster that clients reach without a dialer of their own, and draw no real entropy in."""
     cluster = Cluster(machine=KeyValue())
     monkeypatch.setattr(Client, "_default_dialer", lambda self: cluster)
+    monkeypatch.setattr(SystemClock, "entropy", lambda self: 7)
     return cluster
 
 
