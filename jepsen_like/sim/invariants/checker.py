@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from jepsen_like.sim.image import Image, Snapshot, Write
+from jepsen_like.sim.invariants.history import History, who
 from jepsen_like.sim.invariants.view import View
 from jepsen_like.sim.verdict import Violation
 from raftlog.core.durable import HardState, SnapshotMeta
-from raftlog.core.entry import Entry, EntryKind
+from raftlog.core.entry import Entry
 from raftlog.core.ids import EntryId, Index, NodeId, RequestId, Term
 from raftlog.core.log import Log
-from raftlog.core.membership import Membership, MembershipAt, decode_membership
+from raftlog.core.membership import Membership, MembershipAt
 from raftlog.core.message import AppendAccepted, Message, VoteRequest, VoteResponse
 from raftlog.core.progress import Progress
 from raftlog.core.raft import Raft
@@ -91,10 +92,7 @@ class Checker:
         self._floors: dict[RequestId, Index] = {}
         self._effects: dict[tuple[int, int], Index] = {}
         self._snapshots = 0
-        self._memberships: list[MembershipAt] = []
-        """Those in force along the decided log, the bootstrap record's first."""
-        self._memberships_to = 0
-        """Up to where the decided log was searched for them."""
+        self._history = History(self.entry)
         self._ghosts: dict[NodeId, Image] = {}
         """What the disks of impaired nodes held before the damage: one such loss is what a majority is for."""
         self._promises: dict[type[Message], Callable[[Message, HardState, Disk], None]] = {
@@ -158,9 +156,7 @@ class Checker:
         """A new incarnation begins from what is durable."""
         self._disks[node] = disk
         self._hard.setdefault(node, HardState())
-        base = disk.durable.base
-        if not self._memberships and base.membership.index == 0:
-            self._memberships.append(base.membership)
+        self._history.begins(disk.durable.base.membership)
         self._seen[node] = _Seen(View(core), disk)
 
     def wrote(self, node: NodeId, write: Write) -> int:
@@ -196,7 +192,7 @@ class Checker:
             raise _broken("I8", node, f"lets its log begin after {base.last}, its snapshot is at {snapshot}")
         if index < image.base.last.index:
             raise _broken("I8", node, f"lets its log begin after {base.last}, it did after {image.base.last}")
-        self._is_of_history(node, base)
+        self._history.holds(node, base)
         image = image.copy()
         image.begin_after(base)
         return image
@@ -204,45 +200,13 @@ class Checker:
     def kept(self, node: NodeId, snapshot: Snapshot) -> None:
         """A snapshot has become durable, taken here or fetched (I13)."""
         self._snapshots += 1
-        self._is_of_history(node, snapshot.meta)
+        self._history.holds(node, snapshot.meta)
         index = snapshot.meta.last.index
         known = self._digests.setdefault(index, snapshot.digest)
         if known != snapshot.digest:
             raise _broken(
                 "I13", node, f"keeps a snapshot at {index} of digest {snapshot.digest:x}, not {known:x}"
             )
-
-    def _is_of_history(self, node: NodeId, meta: SnapshotMeta) -> None:
-        """What stands for a prefix of the log ends with a decided entry, and says of it what is true (I13, S7, S8)."""
-        index = meta.last.index
-        if index > len(self.decided):
-            raise _broken("I13", node, f"has a snapshot at {meta.last}; {len(self.decided)} is decided")
-        entry = self.entry(index)
-        if entry is None:
-            return
-        if entry.id != meta.last:
-            raise _broken("I13", node, f"has a snapshot at {meta.last}, but {entry.id} was decided")
-        if entry.log_time != meta.log_time:
-            raise _broken(
-                "I13", node, f"has a snapshot at {meta.last} of time {meta.log_time}, not {entry.log_time}"
-            )
-        in_force = self._membership_at(index)
-        if in_force is not None and in_force != meta.membership:
-            raise _broken(
-                "I13",
-                node,
-                f"has a snapshot at {meta.last} with the membership of {meta.membership.index},"
-                f" {_who(meta.membership.membership)}; in force is that of {in_force.index},"
-                f" {_who(in_force.membership)}",
-            )
-
-    def _membership_at(self, index: Index) -> MembershipAt | None:
-        while self._memberships_to < index:
-            self._memberships_to += 1
-            entry = self.entry(self._memberships_to)
-            if entry is not None and entry.kind is EntryKind.MEMBERSHIP:
-                self._memberships.append(MembershipAt(entry.index, decode_membership(entry.payload)))
-        return next((at for at in reversed(self._memberships) if at.index <= index), None)
 
     def damaged(self, node: NodeId, before: Image) -> None:
         """A disk has lost entries that it held `before`; its node knows, and is to promise nothing it cannot keep."""
@@ -410,7 +374,7 @@ class Checker:
         membership = self._seen[node].state.memberships[-1].membership
         if node not in membership.voters and node not in membership.outgoing:
             raise _broken(
-                "E16", node, f"asks for votes of term {message.term}, and is no voter: {_who(membership)}"
+                "E16", node, f"asks for votes of term {message.term}, and is no voter: {who(membership)}"
             )
         if not (hard.term > message.term or hard.vote == node):
             raise _broken("I11", node, f"asks for votes of term {message.term}, durable is {hard}")
@@ -443,7 +407,7 @@ class Checker:
             raise _broken("I8", node, f"applied falls from {seen.applied} to {applied}")
         base, snapshot = log.base.last.index, state.snapshot.index
         if log.base is not seen.base:
-            self._is_of_history(node, log.base)
+            self._history.holds(node, log.base)
         if snapshot > max(seen.disk.durable.snapshot_index, base):
             raise _broken(
                 "I8",
@@ -571,18 +535,14 @@ def _out_of_force(node: NodeId, used: MembershipAt, written: Image) -> Violation
     return _broken(
         "I12",
         node,
-        f"uses the membership of {used.index}, {_who(used.membership)}; the newest in its log is that of"
-        f" {newest.index}, {_who(newest.membership)}",
+        f"uses the membership of {used.index}, {who(used.membership)}; the newest in its log is that of"
+        f" {newest.index}, {who(newest.membership)}",
     )
 
 
 def _most_of(voters: Sequence[NodeId], held: Sequence[NodeId]) -> bool:
     """An absent half of a quorum agrees to everything."""
     return not voters or 2 * sum(voter in held for voter in voters) > len(voters)
-
-
-def _who(membership: Membership) -> str:
-    return f"voters {membership.voters} outgoing {membership.outgoing} learners {membership.learners}"
 
 
 def _known_term(log: Log, index: Index) -> Term:

@@ -108,8 +108,10 @@ def test_a_snapshot_is_of_the_decided_log() -> None:
         "with the membership of 0": Snapshot(meta(third, 0, "n1,n2"), 77),
         "with the membership of 2": Snapshot(meta(first, 2, "n1"), 5),
         "but 3@1 was decided": Snapshot(meta(entry("3@2", GroupId(7)), 2, "n1"), 77),
-        "3 is decided": Snapshot(meta(entry("4@1", GroupId(7)), 2, "n1"), 77),
-        "not 3": Snapshot(SnapshotMeta(third.id, MembershipAt(2, membership(["voters=n1"])), 9), 77),
+        "which nobody has decided": Snapshot(meta(entry("4@1", GroupId(7)), 2, "n1"), 77),
+        "of time 9, not 3": Snapshot(
+            SnapshotMeta(third.id, MembershipAt(2, membership(["voters=n1"])), 9), 77
+        ),
     }
     for words, snapshot in broken.items():
         with pytest.raises(Violation, match=f"I13: n1 .*{words}"):
