@@ -1,4 +1,4 @@
-"""What a snapshot, or the place where a log begins, says of the decided log, held to it: I13, with it S7, S8 and S15."""
+"""What snapshots, and the places where logs begin, say of the decided log, held to it: I13, with it S7, S8 and S15."""
 
 from collections.abc import Callable
 
