@@ -137,7 +137,7 @@ class Node:
         self._transport.bind(self)
         self.bulk.serve(self)
         for replica in self._replicas.values():
-            replica.restore_newest()
+            replica.restoring.newest()
         self._writing = self._tasks.create_task(self.writer.run(), name="writer")
         self._pumping = self._tasks.create_task(self._run(), name="pump")
         self.kick()

@@ -6,7 +6,7 @@ from random import Random
 from typing import Protocol
 
 from raftlog.clock import Clock
-from raftlog.core.durable import Recovered, SnapshotMeta
+from raftlog.core.durable import Recovered
 from raftlog.core.entry import Command, Entry, encode_commands
 from raftlog.core.ids import Boot, GroupId, Index, Micros, NodeId
 from raftlog.core.membership import Membership
@@ -14,27 +14,20 @@ from raftlog.core.message import Message
 from raftlog.core.raft import Raft
 from raftlog.core.ready import (
     Busy,
-    Event,
-    Healed,
     IndexRange,
     Load,
-    MessageRefused,
     Missing,
     NotLeader,
-    PeerImpaired,
     Proposed,
     ReadRefused,
     ReadReleased,
     Ready,
-    RoleChanged,
-    SnapshotContradicts,
 )
 from raftlog.core.settings import Settings
 from raftlog.core.status import Status
 from raftlog.failpoints import Failpoints
 from raftlog.machine.contract import StateMachine
 from raftlog.machine.result import Kind, Result, refusal
-from raftlog.machine.snapshot import SnapshotRefused
 from raftlog.node.applying import SLICE, Applying
 from raftlog.node.calls import Batch, Done, InLog, Proposals, Queue, batches
 from raftlog.node.fetching import Fetching
@@ -42,8 +35,11 @@ from raftlog.node.forwards import Arrivals, Forwards, reply_to
 from raftlog.node.limits import Limits
 from raftlog.node.offload import Offload
 from raftlog.node.reads import ReadDone, Reads
+from raftlog.node.refusals import Refusals, refuse_all
+from raftlog.node.restoring import Restoring
 from raftlog.node.retention import Retention
 from raftlog.node.snapshotting import Snapshotting
+from raftlog.node.telling import tell
 from raftlog.node.writer import Writer
 from raftlog.storage import Compacted, DiskError, LogDamaged, Wal
 from raftlog.transport.bulk import Bulk
@@ -120,8 +116,10 @@ class Replica:
             node=node, group=group, recovered=recovered, settings=settings, random=random, now=now
         )
         self.applying = Applying(machine, group, around.clock, on_event, around.failpoints)
+        self.restoring = Restoring(around, group, self.raft, self.applying, on_event)
         self.snapshotting = Snapshotting(around, group, self.raft, retention, on_event)
         self._fetching = Fetching(around, node, group, self.raft, on_event)
+        self._words = Refusals(node, self.raft, settings.heartbeat)
         self._inbox: deque[Message] = deque()
         self._queue = Queue(limits.queue)
         self._proposals = Proposals()
@@ -146,19 +144,19 @@ class Replica:
         """Take commands for the log; `done` is called once, later or now."""
         parts = batches(commands, done, origin, self._limits.entry_target)
         if not self._queue.put(parts):
-            done([self._busy("too many commands wait here already")] * len(commands))
+            done([self._words.busy("too many commands wait here already")] * len(commands))
 
     def read(self, done: ReadDone) -> None:
         """Take a linearizable read."""
         if self._reads.full:
-            done(self._busy("too many reads wait here already"))
+            done(self._words.busy("too many reads wait here already"))
         else:
             self._reads.add(done)
 
     def query(self, machine: int, body: bytes) -> Result:
         """Answer a query from the present state; refused while that is half changed or being built anew."""
         if not self.applying.presentable:
-            return self._cannot_apply()
+            return self._words.cannot_apply()
         return self.applying.applier.query(body, machine=machine)
 
     def forward_answered(self, sender: NodeId, reply: ForwardReply) -> None:
@@ -193,6 +191,11 @@ class Replica:
     def status(self) -> Status:
         """The core's status."""
         return self.raft.status()
+
+    @property
+    def leader_address(self) -> str | None:
+        """Client address of the leader when that is another node and known."""
+        return self._words.leader_address
 
     # -- the pump
 
@@ -244,10 +247,10 @@ class Replica:
         reason = "this node is shutting down"
         while self._queue:
             for batch in self._queue.take(self._limits.queue):
-                batch.refuse(self._refused(f"{reason}; the command was not proposed"))
+                batch.refuse(self._words.refused(f"{reason}; the command was not proposed"))
         self._give_up_proposals(f"{reason} before the command was decided")
         self._forwards.abandon()
-        self._reads.abandon(self._refused(f"{reason}; ask another"))
+        self._reads.abandon(self._words.refused(f"{reason}; ask another"))
 
     # -- proposing and forwarding
 
@@ -284,7 +287,7 @@ class Replica:
             parts[0].commands if len(parts) == 1 else [each for part in parts for each in part.commands]
         )
         if self._failpoints.armed and self._failpoints.fails("replica.before_propose"):
-            refuse_all(parts, self._busy("a failpoint is armed"))
+            refuse_all(parts, self._words.busy("a failpoint is armed"))
             return
         match self.raft.propose(encode_commands(commands), now):
             case Proposed(id=id):
@@ -293,19 +296,19 @@ class Replica:
                 self._proposals.add(id, commands, parts)
                 self._gathers_until = now + GATHER_AT_MOST
             case Busy(retry_after=retry_after):
-                refuse_all(parts, self._busy("too much is undecided", retry_after))
+                refuse_all(parts, self._words.busy("too much is undecided", retry_after))
             case NotLeader():
-                refuse_all(parts, self._not_leader())
+                refuse_all(parts, self._words.not_leader())
 
     def _pass_on(self, parts: Sequence[Batch], now: Micros) -> None:
         leader = self.raft.leader
         refused = [part for part in parts if leader is None or part.origin is not None]
-        refuse_all(refused, self._not_leader())
+        refuse_all(refused, self._words.not_leader())
         ours = [part for part in parts if leader is not None and part.origin is None]
         if leader is None or not ours:
             return
         if self._forwards.full:
-            refuse_all(ours, self._busy("too many commands are on their way to the leader"))
+            refuse_all(ours, self._words.busy("too many commands are on their way to the leader"))
             return
         forward = self._forwards.make(
             self.group, ours, leader, now + FORWARD_PATIENCE * self._settings.election_timeout
@@ -313,7 +316,7 @@ class Replica:
         points = self._failpoints
         kept_back = points.armed and points.fails("forwards.before_send")
         if kept_back or not self._around.send(forward, leader):
-            self._forwards.unsent(forward.id, self._unreachable())
+            self._forwards.unsent(forward.id, self._words.unreachable())
         elif points.armed:
             points.hit_now("forwards.after_send")
 
@@ -378,7 +381,7 @@ class Replica:
         for load in ready.loads:
             self._around.start(self._load(load))
         if ready.install is not None:
-            self.restore(ready.install)
+            self.restoring.begin(ready.install)
         if ready.apply is not None:
             self.applying.wanted = ready.apply.last
         for read in ready.reads:
@@ -386,16 +389,16 @@ class Replica:
                 case ReadReleased():
                     self._release(read)
                 case ReadRefused():
-                    self._reads.refused(read.id, self._not_leader(known=read.leader is not None))
+                    self._reads.refused(read.id, self._words.not_leader(known=read.leader is not None))
         if ready.fetch is not None:
             self._fetching.begin(ready.fetch)
         for event in ready.events:
-            self._show(event)
+            tell(event, self.group, self._on_event)
         self._lead_changed()
 
     def _release(self, read: ReadReleased) -> None:
         if self._failpoints.armed and self._failpoints.fails("reads.before_release"):
-            self._reads.refused(read.id, self._not_leader())
+            self._reads.refused(read.id, self._words.not_leader())
         else:
             self._reads.released(read.id, read.index)
 
@@ -406,7 +409,7 @@ class Replica:
         self._led = self.raft.leads
 
     def _give_up_proposals(self, reason: str) -> None:
-        unknown = refusal(Kind.UNKNOWN, f"{reason}; it may have happened", leader=self.leader_address)
+        unknown = refusal(Kind.UNKNOWN, f"{reason}; it may have happened", leader=self._words.leader_address)
         for waiting in self._proposals.abandon():
             waiting.answer_all(unknown)
 
@@ -453,7 +456,7 @@ class Replica:
             self.raft.damaged(self.applying.lost, now)
         else:
             self.raft.allow_leading(False, "it cannot apply what it decides", now)
-        self._reads.abandon(self._cannot_apply())
+        self._reads.abandon(self._words.cannot_apply())
 
     def _feed(self) -> None:
         """Get the next entries: from memory if they are recent, else from disk."""
@@ -510,42 +513,15 @@ class Replica:
             waiting.answer(results)
         else:
             waiting.answer_all(
-                self._refused("another leader's entry took its place in the log; it did not happen")
+                self._words.refused("another leader's entry took its place in the log; it did not happen")
             )
 
     def _retry_applying(self, now: Micros) -> None:
         if self.applying.retry(now):
-            self.restore_newest()
+            self.restoring.newest()
             self.raft.allow_leading(True, "", now)
 
     # -- snapshots
-
-    def restore_newest(self) -> None:
-        """Begin with the state of the newest snapshot, where there is one; else with the machine's first."""
-        newest = self._around.wal.snapshots.newest(self.group)
-        if newest is not None:
-            self.restore(newest.meta)
-
-    def restore(self, meta: SnapshotMeta) -> None:
-        """Have the state be that of the snapshot at `meta`, which is here and durable."""
-        self.applying.await_state(meta.last.index)
-        self._around.start_aside(self._restore(meta))
-
-    async def _restore(self, meta: SnapshotMeta) -> None:
-        wal, index = self._around.wal, meta.last.index
-        manifest = next(each for each in wal.snapshots.all(self.group) if each.meta.last == meta.last)
-        try:
-            rebuilt = await self._around.offload.feed(
-                wal.snapshots.stream(manifest), self.applying.applier.rebuild
-            )
-        except (LogDamaged, DiskError, SnapshotRefused) as problem:
-            self._on_event(f"cannot restore the snapshot at {meta.last}: {problem}", {"group": self.group})
-            self.applying.not_restored(str(problem))
-            self._around.kick()
-            return
-        if self.applying.restored(index, rebuilt) and index == self.raft.applied_index:
-            self.raft.applied(index, rebuilt.digest, self._around.clock.monotonic())
-        self._around.kick()
 
     def _take_snapshot(self, now: Micros) -> None:
         if self.snapshotting.due(now) and self.applying.whole:
@@ -571,64 +547,3 @@ class Replica:
             entries = Missing.DAMAGED
         self._loaded.append((load, entries))
         self._around.kick()
-
-    # -- words
-
-    @property
-    def leader_address(self) -> str | None:
-        """Client address of the leader when that is another node and known."""
-        leader = self.raft.leader
-        member = None if leader in (None, self._node) else self.raft.membership.member(leader)
-        return None if member is None else member.client_address
-
-    def _not_leader(self, *, known: bool = True) -> Result:
-        address = self.leader_address if known else None
-        if address is None:
-            reason = (
-                "no leader is known: a majority of the nodes cannot be reached, or an election is under way"
-            )
-        else:
-            reason = f"this node does not lead; the leader is at {address}"
-        return refusal(Kind.FAILED, reason, leader=address, retry_after=self._settings.heartbeat)
-
-    def _cannot_apply(self) -> Result:
-        reason = "this node cannot apply the log at the moment; ask another"
-        return self._refused(reason, self._settings.heartbeat)
-
-    def _unreachable(self) -> Result:
-        """The leader this node knows may just have died: naming it as the one to ask would send clients in circles."""
-        reason = f"the leader, {self.leader_address}, cannot be reached from this node"
-        return refusal(Kind.FAILED, reason, retry_after=self._settings.heartbeat)
-
-    def _refused(self, reason: str, retry_after: Micros = 0) -> Result:
-        return refusal(Kind.FAILED, reason, leader=self.leader_address, retry_after=retry_after)
-
-    def _busy(self, reason: str, retry_after: Micros | None = None) -> Result:
-        return refusal(
-            Kind.FAILED, f"busy: {reason}; try again", retry_after=retry_after or self._settings.heartbeat
-        )
-
-    def _show(self, event: Event) -> None:
-        fields: Mapping[str, object]
-        match event:
-            case RoleChanged():
-                leader = None if event.leader is None else f"{event.leader:016x}"
-                fields = {"term": event.term, "leader": leader, "reason": event.reason}
-                self._on_event(f"role: {event.role}", {"group": self.group, **fields})
-            case PeerImpaired():
-                self._on_event(event.reason, {"group": self.group, "peer": f"{event.peer:016x}"})
-            case MessageRefused():
-                fields = {"group": self.group, "peer": f"{event.sender:016x}"}
-                self._on_event(f"refused a message: {event.reason}", fields)
-            case Healed():
-                text = "has again all it ever acknowledged: votes and may lead"
-                self._on_event(text, {"group": self.group, "index": event.at})
-            case SnapshotContradicts():
-                text = f"refused a fetched snapshot: {event.reason}"
-                self._on_event(text, {"group": self.group, "at": str(event.at)})
-
-
-def refuse_all(parts: Sequence[Batch], result: Result) -> None:
-    """Give every command of every batch the same answer."""
-    for part in parts:
-        part.refuse(result)

@@ -1,0 +1,35 @@
+"""The core's events in words, for people who run a node."""
+
+from collections.abc import Mapping
+
+from raftlog.core.ids import GroupId
+from raftlog.core.ready import (
+    Event,
+    Healed,
+    MessageRefused,
+    PeerImpaired,
+    RoleChanged,
+    SnapshotContradicts,
+)
+from raftlog.transport.events import OnEvent
+
+
+def tell(event: Event, group: GroupId, on_event: OnEvent) -> None:
+    """Say what happened in a group."""
+    fields: Mapping[str, object]
+    match event:
+        case RoleChanged():
+            leader = None if event.leader is None else f"{event.leader:016x}"
+            fields = {"term": event.term, "leader": leader, "reason": event.reason}
+            on_event(f"role: {event.role}", {"group": group, **fields})
+        case PeerImpaired():
+            on_event(event.reason, {"group": group, "peer": f"{event.peer:016x}"})
+        case MessageRefused():
+            fields = {"group": group, "peer": f"{event.sender:016x}"}
+            on_event(f"refused a message: {event.reason}", fields)
+        case Healed():
+            text = "has again all it ever acknowledged: votes and may lead"
+            on_event(text, {"group": group, "index": event.at})
+        case SnapshotContradicts():
+            text = f"refused a fetched snapshot: {event.reason}"
+            on_event(text, {"group": group, "at": str(event.at)})
