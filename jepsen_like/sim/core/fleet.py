@@ -104,7 +104,6 @@ class Fleet:
         )
         """What a state machine takes to catch up; 0 is at once."""
         self.events = 0
-        self.sent = 0
         self.seen: Counter[tuple[str, type[Message]]] = Counter()
         """How often a node in a role was given a message."""
         self.counts: Counter[str] = Counter()
@@ -422,8 +421,8 @@ class Fleet:
         checker, wires, trace = self._checker, self._wires, self._trace
         for message in messages:
             checker.sent(message)
-            self.sent += 1
             sender, to = self.hosts[message.sender], self.hosts[message.to]
+            sender.sent += 1
             wire = wires.wire(sender.name, to.name)
             copies = wires.send(message, wire, self._arrive)
             trace.note("send", message, copies)

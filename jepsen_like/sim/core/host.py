@@ -112,6 +112,8 @@ class Host:
     store: Store
     process: Process | None = None
     boots: int = 0
+    sent: int = 0
+    """Messages, lost ones included."""
     wiped: bool = False
     """Its disk is gone for good: it is a stranger that answers nothing, and `store` is what it once had promised."""
     down_until: Micros = 0
