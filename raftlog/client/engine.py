@@ -209,7 +209,8 @@ class Engine:
 
     def _why(self, call: Pending) -> str:
         if call.place is Place.SENT:
-            return f"{self._connection.address} has not answered"
+            before = f"; it had refused before: {call.said.reason}" if call.said else ""
+            return f"{self._connection.address} has not answered{before}"
         for asked in (call, self._opening):
             if asked is not None and asked.said is not None:
                 return asked.said.reason

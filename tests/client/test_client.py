@@ -633,6 +633,26 @@ def test_a_deadline_while_a_node_has_the_command_leaves_it_unknown() -> None:
     assert play(story).applied == ["y", "z"]
 
 
+def test_the_reason_of_the_last_refusal_is_told_too_when_the_deadline_comes_during_another_try() -> None:
+    async def story(cluster: Cluster, client: Client) -> None:
+        tries = 0
+
+        def trouble(commands: Sequence[Command], done: Done) -> bool:
+            nonlocal tries
+            if commands[0].machine:
+                tries += 1
+                if tries == 1:
+                    done([refusal(Kind.FAILED, "the disk is full", retry_after=100_000)])
+            return bool(commands[0].machine)
+
+        cluster.node.trouble = trouble
+        with pytest.raises(Unknown, match=r"a has not answered; it had refused before: the disk is full"):
+            await client.options(deadline=1.0).call(Register.add, "x")
+        assert tries == 2
+
+    play(story)
+
+
 def test_a_refusal_that_lasts_is_told_with_its_reason() -> None:
     async def story(cluster: Cluster, client: Client) -> None:
         cluster.node.trouble = refuse(refusal(Kind.FAILED, "the disk is full", retry_after=100_000))

@@ -1,5 +1,7 @@
 """Campaigns: every seed is run once, whatever becomes of the processes that run them."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,16 @@ def test_a_worker_that_has_grown_large_is_replaced(monkeypatch: pytest.MonkeyPat
     assert processes() <= 2
     monkeypatch.setattr(crew, "MOST_MEMORY", 1)
     assert processes() == 12
+
+
+def test_what_a_workers_parent_holds_is_not_taken_for_its_own() -> None:
+    held = b"\1" * (64 << 20)
+    said = subprocess.run(
+        [sys.executable, "-c", "from jepsen_like.sim.worker import most_memory; print(most_memory())"],
+        capture_output=True,
+        check=True,
+    )
+    assert 4 << 20 < int(said.stdout) < len(held)
 
 
 def test_fail_fast_stops_at_the_first_failure() -> None:
