@@ -8,7 +8,7 @@ from typing import Self
 import grpc
 import grpc.aio
 
-from raftlog.core.ids import ClusterId
+from raftlog.core.ids import ClusterId, GroupId, Index
 from raftlog.pb import admin_pb2 as pb
 from raftlog.transport.grpc_errors import GRPC_FAILURES, why
 from raftlog.transport.grpc_options import open_channel
@@ -17,6 +17,7 @@ from raftlog.transport.tls import TlsFiles
 
 StatusReply = pb.StatusReply
 GroupStatus = pb.GroupStatus
+SnapshotReply = pb.SnapshotReply
 Member = pb.Member
 
 _TIMEOUT = 3.0
@@ -32,6 +33,10 @@ class Unreachable(Exception):
 
 class Refused(Exception):
     """A node answered that it will not; the text is its sentence."""
+
+
+class Absent(Refused):
+    """A node answered that it does not have what was asked for, or no longer."""
 
 
 class Operator:
@@ -92,6 +97,48 @@ class Operator:
         request = pb.InitialiseRequest(cluster_id=cluster, voters=voters)
         await self._call(address, "Initialise", request.SerializeToString(), 10 * _TIMEOUT)
 
+    async def snapshot(
+        self, address: str, group: GroupId, *, covers: Index = 0, linearizable: bool = False
+    ) -> SnapshotReply:
+        """Have the node take a snapshot that reaches `covers`, and how far that is; to be asked until it is `done`.
+
+        Args:
+            address: the node.
+            group: which of its groups.
+            covers: an index; 0: what the node has applied now, and the reply says which index that is.
+            linearizable: with `covers` 0: everything that was acknowledged anywhere before the call.
+
+        Raises:
+            Unreachable: no answer came, or the node cannot tell what was acknowledged: nobody leads, or it lags.
+            Refused: it has no such group, or waits to be initialised.
+        """
+        request = pb.SnapshotRequest(group=group, covers=covers, linearizable=linearizable)
+        answer = await self._call(address, "Snapshot", request.SerializeToString(), 2 * _TIMEOUT)
+        return pb.SnapshotReply.FromString(answer)
+
+    async def manifest(self, address: str, group: GroupId) -> bytes:
+        """The manifest of the group's newest snapshot on that node, as it lies on its disk.
+
+        Raises:
+            Absent: it has none.
+            Unreachable, Refused: as `snapshot` does.
+        """
+        return await self._read(address, pb.ReadSnapshotRequest(group=group))
+
+    async def piece(
+        self, address: str, group: GroupId, snapshot: int, part: int, offset: int, length: int
+    ) -> bytes:
+        """Bytes of a part, counted from 1, of the snapshot with that id; not checked. Raises as `manifest` does."""
+        request = pb.ReadSnapshotRequest(
+            group=group, snapshot=snapshot, part=part, offset=offset, length=length
+        )
+        return await self._read(address, request)
+
+    async def _read(self, address: str, request: pb.ReadSnapshotRequest) -> bytes:
+        # The node spreads what it gives away over time: a piece may have to wait its turn.
+        answer = await self._call(address, "ReadSnapshot", request.SerializeToString(), 5 * _TIMEOUT)
+        return pb.ReadSnapshotReply.FromString(answer).content
+
     async def _call(self, address: str, method: str, request: bytes, timeout: float) -> bytes:
         ask: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel(address).unary_unary(
             f"/raftlog.pb.Admin/{method}"
@@ -103,6 +150,8 @@ class Operator:
             reason = await why(error, call)
             if isinstance(error, grpc.aio.AioRpcError) and error.code() in _SILENCE:
                 raise Unreachable(address, reason) from None
+            if isinstance(error, grpc.aio.AioRpcError) and error.code() is grpc.StatusCode.NOT_FOUND:
+                raise Absent(f"{address}: {reason}") from None
             raise Refused(f"{address} refused: {reason}") from None
 
     def _channel(self, address: str) -> grpc.aio.Channel:

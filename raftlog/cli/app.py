@@ -22,6 +22,7 @@ _OWN = {
     "serve": ("raftlog.cli.serve", "Run one node."),
     "cluster": ("raftlog.cli.cluster", "Run several nodes on this machine, supervised."),
     "status": ("raftlog.cli.status", "Show every node: role, term, indexes, lag."),
+    "snapshot": ("raftlog.cli.snapshot", "Have nodes take a snapshot now."),
     "log": ("raftlog.cli.log", "Read the files of a log: dump, verify."),
     "version": ("raftlog.cli.version", "Show the version."),
 }

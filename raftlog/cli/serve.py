@@ -9,12 +9,14 @@ from random import Random
 import click
 
 from raftlog.cli.exits import CommandFailed, Exit
+from raftlog.cli.retention import retention_options
 from raftlog.cli.targets import ADDRESS
 from raftlog.cli.tls import tls_files, tls_options
 from raftlog.cli.toml import config_option
 from raftlog.clock import SystemClock
 from raftlog.core.settings import Settings
 from raftlog.failpoints import INERT, Action, BadRule, Failpoints
+from raftlog.node.retention import Retention
 from raftlog.server import (
     Address,
     BadMachine,
@@ -70,6 +72,7 @@ FAILPOINTS = "RAFTLOG_FAILPOINTS"
     show_default=True,
     help="Milliseconds between a leader's signs of life.",
 )
+@retention_options
 @click.option(
     "--drain", type=click.FloatRange(0, 600), default=5.0, show_default=True, help="Seconds a stop waits."
 )
@@ -90,6 +93,7 @@ def command(
     insecure: bool,
     election_timeout: int,
     heartbeat: int,
+    retention: Retention,
     drain: float,
     log_json: bool,
     parent_fd: int | None,
@@ -111,6 +115,7 @@ def command(
             tls=tls_files(tls_ca, tls_cert, tls_key, tls_name, tls_mutual=tls_mutual),
             insecure=insecure,
             settings=Settings(election_timeout=election_timeout * 1000, heartbeat=heartbeat * 1000),
+            retention=retention,
             drain_seconds=drain,
             disk_factory=_factory(disk_factory),
             failpoints=_failpoints(os.environ.get(FAILPOINTS, "")),

@@ -181,6 +181,7 @@ def as_values(answers: Answers) -> Iterator[dict[str, object]]:
             "serving": answer.serving,
             "version": answer.version,
             "impairments": list(answer.impairments),
+            "retention": _retention(answer),
             "error": None,
         }
         for group in answer.groups[:1]:
@@ -199,6 +200,14 @@ def as_values(answers: Answers) -> Iterator[dict[str, object]]:
                 "machine": group.machine,
             }
         yield row
+
+
+def _retention(answer: StatusReply) -> dict[str, int] | None:
+    if not answer.HasField("retention"):  # of a release that does not tell
+        return None
+    return {
+        field.name: int(getattr(answer.retention, field.name)) for field in answer.retention.DESCRIPTOR.fields
+    }
 
 
 def _groups(answers: Answers) -> list[GroupStatus]:

@@ -24,9 +24,10 @@ from raftlog.node.offload import Offload, Threads
 from raftlog.node.reads import ReadDone
 from raftlog.node.replica import Replica
 from raftlog.node.retention import Retention
+from raftlog.node.snapshotting import Making
 from raftlog.node.writer import Writer
 from raftlog.storage import DiskError, Identity, Wal
-from raftlog.storage.snapshots import SnapshotId
+from raftlog.storage.snapshots import Manifest, SnapshotId
 from raftlog.storage.snapshots.manifest import encode as encode_manifest
 from raftlog.transport.bulk import Bulk, ManifestWanted, NoBulk, PieceWanted, Wanted
 from raftlog.transport.client_frames import Level
@@ -248,6 +249,18 @@ class Node:
         holes = tuple(f"the log has a hole: {hole}" for hole in self.wal.damage)
         troubles = (replica.applying.trouble for replica in self._replicas.values())
         return holes + tuple(trouble for trouble in troubles if trouble is not None)
+
+    def newest_snapshot(self, group: GroupId) -> Manifest | None:
+        """The newest durable one of a group."""
+        return self.wal.snapshots.newest(group)
+
+    def snapshot_soon(self, group: GroupId, covers: Index) -> Making:
+        """Have one taken that reaches `covers`, which is applied here, unless there is one; and how far that is."""
+        snapshotting, newest = self._replicas[group].snapshotting, self.newest_snapshot(group)
+        if (newest is None or newest.meta.last.index < covers) and not snapshotting.making.writing:
+            snapshotting.ask()
+            self.kick()
+        return snapshotting.making
 
     # -- the transport delivers
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Protocol
 
+import msgspec
+
 from raftlog.clock import Clock
 from raftlog.core.durable import SnapshotMeta
 from raftlog.core.ids import EntryId, GroupId, Index, Micros
@@ -33,6 +35,18 @@ class Surroundings(Protocol):
         ...
 
 
+class Making(msgspec.Struct, frozen=True):
+    """How far the snapshot in the making is, and what became of the attempts before it."""
+
+    writing: bool
+    written: int
+    """Bytes of it; of the last one while none is in the making."""
+    failures: int
+    """Attempts since the node started that came to nothing."""
+    trouble: str
+    """Why the last of them did; empty: none has."""
+
+
 class Snapshotting:
     """One group's snapshots: at most one in the making.
 
@@ -58,6 +72,9 @@ class Snapshotting:
         self._not_before: Micros = now
         self._busy = False
         self._asked = False
+        self._written = 0
+        self._failures = 0
+        self._trouble = ""
         self._taken: EntryId | None = None
         self._compaction: tuple[Index, Micros] | None = None
 
@@ -66,14 +83,24 @@ class Snapshotting:
         self._since.count(size)
 
     def ask(self) -> None:
-        """Take one as soon as possible, whatever the retention says."""
+        """Take one as soon as possible, whatever the retention says; nothing new since the last one is no reason."""
         self._asked = True
+
+    @property
+    def making(self) -> Making:
+        """For whoever asked."""
+        return Making(self._busy, self._written, self._failures, self._trouble)
 
     def due(self, now: Micros) -> bool:
         """Whether `capture` should be called; the state must be between two entries then."""
         if self._busy or now < self._not_before:
             return False
-        return (self._asked and self._since.entries > 0) or self._since.due(self._retention, now)
+        return (self._asked and self._beyond_newest) or self._since.due(self._retention, now)
+
+    @property
+    def _beyond_newest(self) -> bool:
+        newest = self._around.wal.snapshots.newest(self._group)
+        return self._raft.applied_index > (0 if newest is None else newest.meta.last.index)
 
     def capture(self, applier: Applier, now: Micros) -> "Work | None":
         """The quick half: a view of the state as it stands. The rest is `write`, beside further applying."""
@@ -85,7 +112,7 @@ class Snapshotting:
         except Exception as error:  # noqa: BLE001 - the machine's own code
             self._failed(f"the machine cannot be captured: {type(error).__name__}: {error}", now)
             return None
-        self._busy, self._asked = True, False
+        self._busy, self._asked, self._written = True, False, 0
         self._since = Since(meta.last.index, now)
         return Work(view, applier.write(view), meta, applier.digest)
 
@@ -106,6 +133,7 @@ class Snapshotting:
         try:
             while (piece := await self._around.offload.run(partial(next, work.pieces, None))) is not None:
                 await writer.write(piece)
+                self._written += len(piece)
             manifest = await writer.commit(work.digest)
             self._on_event(
                 f"took a snapshot at {work.meta.last}", {"group": self._group, "bytes": manifest.size}
@@ -130,6 +158,9 @@ class Snapshotting:
 
     def _failed(self, reason: str, now: Micros) -> None:
         self._not_before = now + _RETRY
+        self._asked = True  # what was due is still due, whether or not anything is applied meanwhile
+        self._failures += 1
+        self._trouble = reason
         self._on_event(reason, {"group": self._group, "retry_in_seconds": _RETRY // 1_000_000})
 
     async def _let_go(self) -> None:

@@ -77,6 +77,7 @@ class StatusReply(_message.Message):
     GROUPS_FIELD_NUMBER: _builtins.int
     IMPAIRMENTS_FIELD_NUMBER: _builtins.int
     SERVING_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
     node_id: _builtins.int
     boot: _builtins.int
     cluster_id: _builtins.int
@@ -93,6 +94,8 @@ class StatusReply(_message.Message):
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupStatus]: ...
     @_builtins.property
     def impairments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def retention(self) -> Global___Retention: ...
     def __init__(
         self,
         *,
@@ -108,14 +111,52 @@ class StatusReply(_message.Message):
         groups: _abc.Iterable[Global___GroupStatus] | None = ...,
         impairments: _abc.Iterable[_builtins.str] | None = ...,
         serving: _builtins.bool = ...,
+        retention: Global___Retention | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["retention", b"retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot", b"boot", "client_address", b"client_address", "cluster_id", b"cluster_id", "groups", b"groups", "impairments", b"impairments", "name", b"name", "node_id", b"node_id", "peer_address", b"peer_address", "pid", b"pid", "protocol_version", b"protocol_version", "serving", b"serving", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot", b"boot", "client_address", b"client_address", "cluster_id", b"cluster_id", "groups", b"groups", "impairments", b"impairments", "name", b"name", "node_id", b"node_id", "peer_address", b"peer_address", "pid", b"pid", "protocol_version", b"protocol_version", "retention", b"retention", "serving", b"serving", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StatusReply: _TypeAlias = StatusReply  # noqa: Y015
+
+@_typing.final
+class Retention(_message.Message):
+    """When a snapshot is due, and what of the log is kept behind it (docs/snapshots.md)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    AGE_FIELD_NUMBER: _builtins.int
+    KEEP_ENTRIES_FIELD_NUMBER: _builtins.int
+    KEEP_BYTES_FIELD_NUMBER: _builtins.int
+    MOST_BYTES_FIELD_NUMBER: _builtins.int
+    entries: _builtins.int
+    bytes: _builtins.int
+    age: _builtins.int
+    """microseconds"""
+    keep_entries: _builtins.int
+    keep_bytes: _builtins.int
+    most_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        entries: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+        age: _builtins.int = ...,
+        keep_entries: _builtins.int = ...,
+        keep_bytes: _builtins.int = ...,
+        most_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "bytes", b"bytes", "entries", b"entries", "keep_bytes", b"keep_bytes", "keep_entries", b"keep_entries", "most_bytes", b"most_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Retention: _TypeAlias = Retention  # noqa: Y015
 
 @_typing.final
 class GroupStatus(_message.Message):
@@ -265,3 +306,156 @@ class InitialiseReply(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InitialiseReply: _TypeAlias = InitialiseReply  # noqa: Y015
+
+@_typing.final
+class SnapshotRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUP_FIELD_NUMBER: _builtins.int
+    COVERS_FIELD_NUMBER: _builtins.int
+    LINEARIZABLE_FIELD_NUMBER: _builtins.int
+    group: _builtins.int
+    covers: _builtins.int
+    """Which entry it must reach; 0: the last one applied here now, and the reply says which that is."""
+    linearizable: _builtins.bool
+    """With `covers` 0: first apply everything that was acknowledged anywhere before this call. Needs a leader."""
+    def __init__(
+        self,
+        *,
+        group: _builtins.int = ...,
+        covers: _builtins.int = ...,
+        linearizable: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["covers", b"covers", "group", b"group", "linearizable", b"linearizable"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotRequest: _TypeAlias = SnapshotRequest  # noqa: Y015
+
+@_typing.final
+class SnapshotReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COVERS_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    NEWEST_FIELD_NUMBER: _builtins.int
+    WRITING_FIELD_NUMBER: _builtins.int
+    WRITTEN_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    TROUBLE_FIELD_NUMBER: _builtins.int
+    covers: _builtins.int
+    done: _builtins.bool
+    """the newest snapshot here reaches that far"""
+    writing: _builtins.bool
+    """one is in the making"""
+    written: _builtins.int
+    """bytes of it"""
+    failures: _builtins.int
+    """attempts since the node started that came to nothing"""
+    trouble: _builtins.str
+    """why the last of them did"""
+    @_builtins.property
+    def newest(self) -> Global___SnapshotOf:
+        """absent while there is none"""
+
+    def __init__(
+        self,
+        *,
+        covers: _builtins.int = ...,
+        done: _builtins.bool = ...,
+        newest: Global___SnapshotOf | None = ...,
+        writing: _builtins.bool = ...,
+        written: _builtins.int = ...,
+        failures: _builtins.int = ...,
+        trouble: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["newest", b"newest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["covers", b"covers", "done", b"done", "failures", b"failures", "newest", b"newest", "trouble", b"trouble", "writing", b"writing", "written", b"written"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotReply: _TypeAlias = SnapshotReply  # noqa: Y015
+
+@_typing.final
+class SnapshotOf(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    TERM_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    index: _builtins.int
+    term: _builtins.int
+    size: _builtins.int
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        index: _builtins.int = ...,
+        term: _builtins.int = ...,
+        size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "index", b"index", "size", b"size", "term", b"term"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotOf: _TypeAlias = SnapshotOf  # noqa: Y015
+
+@_typing.final
+class ReadSnapshotRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUP_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    PART_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    LENGTH_FIELD_NUMBER: _builtins.int
+    group: _builtins.int
+    snapshot: _builtins.int
+    """0: the manifest of the group's newest one; otherwise a piece of this one"""
+    part: _builtins.int
+    """from 1"""
+    offset: _builtins.int
+    length: _builtins.int
+    """1 MiB at most"""
+    def __init__(
+        self,
+        *,
+        group: _builtins.int = ...,
+        snapshot: _builtins.int = ...,
+        part: _builtins.int = ...,
+        offset: _builtins.int = ...,
+        length: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "length", b"length", "offset", b"offset", "part", b"part", "snapshot", b"snapshot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadSnapshotRequest: _TypeAlias = ReadSnapshotRequest  # noqa: Y015
+
+@_typing.final
+class ReadSnapshotReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTENT_FIELD_NUMBER: _builtins.int
+    content: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        content: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadSnapshotReply: _TypeAlias = ReadSnapshotReply  # noqa: Y015

@@ -44,6 +44,16 @@ class AdminStub:
                 request_serializer=raftlog_dot_pb_dot_admin__pb2.InitialiseRequest.SerializeToString,
                 response_deserializer=raftlog_dot_pb_dot_admin__pb2.InitialiseReply.FromString,
                 _registered_method=True)
+        self.Snapshot = channel.unary_unary(
+                '/raftlog.pb.Admin/Snapshot',
+                request_serializer=raftlog_dot_pb_dot_admin__pb2.SnapshotRequest.SerializeToString,
+                response_deserializer=raftlog_dot_pb_dot_admin__pb2.SnapshotReply.FromString,
+                _registered_method=True)
+        self.ReadSnapshot = channel.unary_unary(
+                '/raftlog.pb.Admin/ReadSnapshot',
+                request_serializer=raftlog_dot_pb_dot_admin__pb2.ReadSnapshotRequest.SerializeToString,
+                response_deserializer=raftlog_dot_pb_dot_admin__pb2.ReadSnapshotReply.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
@@ -63,6 +73,20 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Snapshot(self, request, context):
+        """Have a group's state written to a snapshot soon, and say how far that is; asked again until it is `done`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadSnapshot(self, request, context):
+        """A manifest, or a piece of a part, of a snapshot that is here. NOT_FOUND: it is not, or no longer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -75,6 +99,16 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.Initialise,
                     request_deserializer=raftlog_dot_pb_dot_admin__pb2.InitialiseRequest.FromString,
                     response_serializer=raftlog_dot_pb_dot_admin__pb2.InitialiseReply.SerializeToString,
+            ),
+            'Snapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.Snapshot,
+                    request_deserializer=raftlog_dot_pb_dot_admin__pb2.SnapshotRequest.FromString,
+                    response_serializer=raftlog_dot_pb_dot_admin__pb2.SnapshotReply.SerializeToString,
+            ),
+            'ReadSnapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadSnapshot,
+                    request_deserializer=raftlog_dot_pb_dot_admin__pb2.ReadSnapshotRequest.FromString,
+                    response_serializer=raftlog_dot_pb_dot_admin__pb2.ReadSnapshotReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -131,6 +165,60 @@ class Admin:
             '/raftlog.pb.Admin/Initialise',
             raftlog_dot_pb_dot_admin__pb2.InitialiseRequest.SerializeToString,
             raftlog_dot_pb_dot_admin__pb2.InitialiseReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Snapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/raftlog.pb.Admin/Snapshot',
+            raftlog_dot_pb_dot_admin__pb2.SnapshotRequest.SerializeToString,
+            raftlog_dot_pb_dot_admin__pb2.SnapshotReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadSnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/raftlog.pb.Admin/ReadSnapshot',
+            raftlog_dot_pb_dot_admin__pb2.ReadSnapshotRequest.SerializeToString,
+            raftlog_dot_pb_dot_admin__pb2.ReadSnapshotReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,10 @@ class AdminStub:
     """Who this node is, whether it has been initialised, and how it sees its groups."""
     Initialise: _grpc.UnaryUnaryMultiCallable[_admin_pb2.InitialiseRequest, _admin_pb2.InitialiseReply]
     """Write the bootstrap record on a waiting node. FAILED_PRECONDITION when it already belongs to a cluster."""
+    Snapshot: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SnapshotRequest, _admin_pb2.SnapshotReply]
+    """Have a group's state written to a snapshot soon, and say how far that is; asked again until it is `done`."""
+    ReadSnapshot: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReadSnapshotRequest, _admin_pb2.ReadSnapshotReply]
+    """A manifest, or a piece of a part, of a snapshot that is here. NOT_FOUND: it is not, or no longer."""
 
 @_typing.type_check_only
 class AdminAsyncStub(AdminStub):
@@ -43,6 +47,10 @@ class AdminAsyncStub(AdminStub):
     """Who this node is, whether it has been initialised, and how it sees its groups."""
     Initialise: _aio.UnaryUnaryMultiCallable[_admin_pb2.InitialiseRequest, _admin_pb2.InitialiseReply]  # type: ignore[assignment]
     """Write the bootstrap record on a waiting node. FAILED_PRECONDITION when it already belongs to a cluster."""
+    Snapshot: _aio.UnaryUnaryMultiCallable[_admin_pb2.SnapshotRequest, _admin_pb2.SnapshotReply]  # type: ignore[assignment]
+    """Have a group's state written to a snapshot soon, and say how far that is; asked again until it is `done`."""
+    ReadSnapshot: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReadSnapshotRequest, _admin_pb2.ReadSnapshotReply]  # type: ignore[assignment]
+    """A manifest, or a piece of a part, of a snapshot that is here. NOT_FOUND: it is not, or no longer."""
 
 class AdminServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -60,5 +68,21 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.InitialiseReply, _abc.Awaitable[_admin_pb2.InitialiseReply]]:
         """Write the bootstrap record on a waiting node. FAILED_PRECONDITION when it already belongs to a cluster."""
+
+    @_abc_1.abstractmethod
+    def Snapshot(
+        self,
+        request: _admin_pb2.SnapshotRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.SnapshotReply, _abc.Awaitable[_admin_pb2.SnapshotReply]]:
+        """Have a group's state written to a snapshot soon, and say how far that is; asked again until it is `done`."""
+
+    @_abc_1.abstractmethod
+    def ReadSnapshot(
+        self,
+        request: _admin_pb2.ReadSnapshotRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ReadSnapshotReply, _abc.Awaitable[_admin_pb2.ReadSnapshotReply]]:
+        """A manifest, or a piece of a part, of a snapshot that is here. NOT_FOUND: it is not, or no longer."""
 
 def add_AdminServicer_to_server(servicer: AdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -8,6 +8,7 @@ from pathlib import Path
 from raftlog.core.settings import Settings
 from raftlog.failpoints import INERT, Failpoints
 from raftlog.machine.contract import StateMachine
+from raftlog.node.retention import Retention
 from raftlog.server.address import Address
 from raftlog.storage.disk import Disk
 from raftlog.storage.identity import LONGEST_NAME
@@ -44,6 +45,8 @@ class ServeOptions:
     insecure: bool = False
     """Allow listening beyond loopback without TLS."""
     settings: Settings = field(default_factory=Settings)
+    retention: Retention = field(default_factory=Retention)
+    """When a snapshot is due, and what of the log is kept behind it."""
     drain_seconds: float = 5.0
     """How long a stop waits for what is in flight."""
     disk_factory: DiskFactory = LocalDisk

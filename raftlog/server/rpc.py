@@ -7,7 +7,7 @@ from typing import Never
 import grpc
 import grpc.aio
 
-from raftlog.service import AdminService, CallRefused, Code, Service
+from raftlog.service import AdminService, CallRefused, Code, Service, SnapshotService
 from raftlog.storage import DiskError, DiskFull
 from raftlog.transport.client_frames import BadFrame
 from raftlog.transport.grpc_errors import GRPC_ERRORS, keep_cancellation
@@ -26,6 +26,8 @@ _Unary = Callable[[bytes], Awaitable[bytes]]
 _CODES = {
     Code.INVALID_ARGUMENT: grpc.StatusCode.INVALID_ARGUMENT,
     Code.FAILED_PRECONDITION: grpc.StatusCode.FAILED_PRECONDITION,
+    Code.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    Code.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
 }
 
 
@@ -98,23 +100,45 @@ class LogRpc:
 class AdminRpc:
     """pb.Admin: there from the first moment, so that a waiting node can be asked who it is."""
 
-    def __init__(self, service: AdminService, fail: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, service: AdminService, why_waiting: str, fail: Callable[[BaseException], None]
+    ) -> None:
+        """`why_waiting` is what who asks for snapshots hears until `open`; `fail` as in `LogRpc`."""
         self._service = service
+        self._snapshots: SnapshotService | None = None
+        self._refusal = (grpc.StatusCode.FAILED_PRECONDITION, why_waiting)
         self._fail = fail
+
+    def open(self, snapshots: SnapshotService) -> None:
+        """The node has started: it can be asked for snapshots."""
+        self._snapshots = snapshots
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """What the gRPC server registers."""
-        status: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(self._status)
-        initialise: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(
-            self._initialise
-        )
-        return grpc.method_handlers_generic_handler(ADMIN, {"Status": status, "Initialise": initialise})
+        methods = {
+            "Status": self._status,
+            "Initialise": self._initialise,
+            "Snapshot": self._snapshot,
+            "ReadSnapshot": self._read_snapshot,
+        }
+        handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+            name: grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()
+        }
+        return grpc.method_handlers_generic_handler(ADMIN, handlers)
 
     async def _status(self, request: bytes, context: _Context) -> bytes:
         return await answer(self._service.status, request, context, self._fail)
 
     async def _initialise(self, request: bytes, context: _Context) -> bytes:
         return await answer(self._service.initialise, request, context, self._fail)
+
+    async def _snapshot(self, request: bytes, context: _Context) -> bytes:
+        snapshots = self._snapshots or await context.abort(*self._refusal)
+        return await answer(snapshots.snapshot, request, context, self._fail)
+
+    async def _read_snapshot(self, request: bytes, context: _Context) -> bytes:
+        snapshots = self._snapshots or await context.abort(*self._refusal)
+        return await answer(snapshots.read_snapshot, request, context, self._fail)
 
 
 class ServedLink:

@@ -21,7 +21,15 @@ from raftlog.server.health import SERVICE as HEALTH
 from raftlog.server.health import Health
 from raftlog.server.options import ServeOptions
 from raftlog.server.rpc import ADMIN, LOG, AdminRpc, LogRpc
-from raftlog.service import AdminService, AlreadyInitialised, GroupStatus, NodeStatus, PeerProgress, Service
+from raftlog.service import (
+    AdminService,
+    AlreadyInitialised,
+    GroupStatus,
+    NodeStatus,
+    PeerProgress,
+    Service,
+    SnapshotService,
+)
 from raftlog.storage import Disk, DiskError, Identity, StorageRefused, Wal, keep_machine, load_or_create
 from raftlog.transport.events import OnEvent, ignore
 from raftlog.transport.grpc_bulk import GrpcBulk
@@ -87,6 +95,7 @@ class Server:
         self._identity: Identity
         self._transport: GrpcTransport
         self._log: LogRpc
+        self._admin: AdminRpc
         self._address: Address
 
     # -- what the owner asks
@@ -158,7 +167,7 @@ class Server:
             self._transport.door, tls=self.options.tls, limits=self._limits, fail=self._transport.fail
         )
         self._log = LogRpc(self._why_waiting(), self._fail)
-        admin = AdminRpc(AdminService(self), self._fail)
+        self._admin = AdminRpc(AdminService(self), self._why_waiting(), self._fail)
         server = grpc.aio.server(options=server_options(self._limits))
         stack.push_async_callback(server.stop, _STOP_SECONDS)
         server.add_generic_rpc_handlers(
@@ -166,7 +175,7 @@ class Server:
                 self._transport.handlers(),
                 self._bulk.handlers(),
                 self._log.handlers(),
-                admin.handlers(),
+                self._admin.handlers(),
                 self._health.handlers(),
             )
         )
@@ -226,6 +235,7 @@ class Server:
             clock=self._clock,
             machines=dict.fromkeys(wal.groups(), self.options.machine),
             settings=self.options.settings,
+            retention=self.options.retention,
             on_event=self._on_event,
             on_health=self._tell_health,
             failpoints=self.options.failpoints,
@@ -241,6 +251,7 @@ class Server:
             self._node = node
             machine = self.options.machine
             self._log.open(Service(node, machine=machine if issubclass(machine, Machine) else None))
+            self._admin.open(SnapshotService(node, self._bulk.give))
             self._health.set(PEER, serving=True)
             for impairment in self._impairments():
                 self._tell(impairment)
@@ -278,6 +289,7 @@ class Server:
             groups=tuple(self._group_status(node, group) for group in node.groups()) if node else (),
             impairments=self._impairments(),
             serving=node is not None and node.serving,
+            retention=self.options.retention,
         )
 
     async def initialise(self, cluster_id: ClusterId, membership: Membership) -> NodeId:

@@ -11,6 +11,7 @@ from raftlog.service.admin import (
 from raftlog.service.limits import Limits
 from raftlog.service.requests import Requests
 from raftlog.service.service import Service
+from raftlog.service.snapshots import SnapshotService
 from raftlog.service.unary import CallRefused, Code
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "PeerProgress",
     "Requests",
     "Service",
+    "SnapshotService",
 ]

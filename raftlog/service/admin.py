@@ -3,14 +3,18 @@
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+import msgspec
 from google.protobuf.message import DecodeError
 
 from raftlog.core.ids import Boot, ClusterId, GroupId, Index, NodeId, Term
 from raftlog.core.membership import Member, Membership
+from raftlog.node.retention import Retention
 from raftlog.pb import admin_pb2 as pb
 from raftlog.service.unary import CallRefused, Code
 
-Request = TypeVar("Request", pb.StatusRequest, pb.InitialiseRequest)
+Request = TypeVar(
+    "Request", pb.StatusRequest, pb.InitialiseRequest, pb.SnapshotRequest, pb.ReadSnapshotRequest
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +70,7 @@ class NodeStatus:
     """What keeps it from being a full member, one sentence each."""
     serving: bool
     """Has applied what was committed when it started, and knows a leader."""
+    retention: Retention
 
 
 class AlreadyInitialised(Exception):
@@ -104,7 +109,7 @@ class AdminService:
         Raises:
             CallRefused: the bytes are no request.
         """
-        _decode(pb.StatusRequest, request)
+        decode(pb.StatusRequest, request)
         return _status_reply(self._administration.status()).SerializeToString()
 
     async def initialise(self, request: bytes) -> bytes:
@@ -113,7 +118,7 @@ class AdminService:
         Raises:
             CallRefused: the request makes no sense, or the node belongs to a cluster; nothing was changed.
         """
-        asked = _decode(pb.InitialiseRequest, request)
+        asked = decode(pb.InitialiseRequest, request)
         if not asked.cluster_id:
             raise CallRefused(Code.INVALID_ARGUMENT, "a cluster id of 0 means none: draw a random one")
         try:
@@ -126,7 +131,12 @@ class AdminService:
         return pb.InitialiseReply(node_id=node).SerializeToString()
 
 
-def _decode(kind: type[Request], request: bytes) -> Request:
+def decode(kind: type[Request], request: bytes) -> Request:
+    """Read a request.
+
+    Raises:
+        CallRefused: the bytes are none.
+    """
     try:
         return kind.FromString(request)
     except DecodeError:
@@ -159,6 +169,7 @@ def _status_reply(status: NodeStatus) -> pb.StatusReply:
         groups=[_group_status(group) for group in status.groups],
         impairments=status.impairments,
         serving=status.serving,
+        retention=pb.Retention(**msgspec.structs.asdict(status.retention)),
     )
 
 

@@ -109,12 +109,13 @@ class GrpcBulk:
         verdict = self._door.admit(hello)
         if isinstance(verdict, Refused):
             return await context.abort(grpc.StatusCode.FAILED_PRECONDITION, verdict.reason)
-        content = await self._give(wanted)
+        content = await self.give(wanted)
         if content is None:
             return await context.abort(grpc.StatusCode.NOT_FOUND, "it is not here, or no longer")
         return encode_fetched(content)
 
-    async def _give(self, wanted: Wanted) -> bytes | None:
+    async def give(self, wanted: Wanted) -> bytes | None:
+        """What is wanted of this node's own, within its limits; None when it is not here."""
         if self._source is None or self._closed:
             return None
         async with self._turns:

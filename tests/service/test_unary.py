@@ -12,6 +12,7 @@ from raftlog.core.membership import Member, Membership
 from raftlog.machine.calls import encode_call
 from raftlog.machine.result import Kind, Result, refusal
 from raftlog.machine.sessions import Sessions
+from raftlog.node.retention import Retention
 from raftlog.pb import admin_pb2
 from raftlog.pb import client_pb2 as pb
 from raftlog.service import (
@@ -177,6 +178,7 @@ class Process:
             groups=(),
             impairments=("the disk is full",),
             serving=True,
+            retention=Retention(),
         )
 
     async def initialise(self, cluster_id: ClusterId, membership: Membership) -> NodeId:
