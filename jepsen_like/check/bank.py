@@ -13,7 +13,7 @@ def check_bank(
     accounts: Collection[Value] | None = None,
     may_be_negative: bool = False,
 ) -> Finding:
-    """Look at every `read`, which answers {account: balance}. `transfer` moves money between accounts.
+    """Look at every `read`, which answers {account: balance}, or pairs of them. `transfer` moves money.
 
     - `wrong-total`: the balances do not add up to `total`.
     - `negative`: a balance below zero, unless that is allowed.
@@ -32,12 +32,21 @@ def check_bank(
     return Finding.of(anomalies, remarks, undecided=not reads)
 
 
+def _mapped(balances: Value) -> Mapping[Value, Value] | None:
+    """The balances by account; a recording that keeps immutable values has them as pairs."""
+    if isinstance(balances, Mapping):
+        return balances
+    if isinstance(balances, tuple) and all(isinstance(each, tuple) and len(each) == 2 for each in balances):
+        return dict(balances)
+    return None
+
+
 def _wrong(
     read: Operation, total: int, accounts: Collection[Value] | None, may_be_negative: bool
 ) -> Iterable[tuple[str, str]]:
-    balances = read.result
-    if not isinstance(balances, Mapping):
-        yield "no-balance", f"{balances!r}, which is no map of balances"
+    balances = _mapped(read.result)
+    if balances is None:
+        yield "no-balance", f"{read.result!r}, which is no map of balances"
         return
     if accounts is not None:
         for account in sorted(set(balances) - set(accounts), key=repr):

@@ -29,7 +29,7 @@ from jepsen_like.user.outcome import (
 )
 from jepsen_like.user.plans import Demand, Faults, demand, plan_for
 from jepsen_like.user.running import Ran, carry_out, simulation_of
-from jepsen_like.user.story import Afterwards, Cast, UserStory, Workload
+from jepsen_like.user.story import Afterwards, Cast, Check, UserStory, Workload
 from raftlog.machine.applier import Applier
 from raftlog.machine.contract import StateMachine
 from raftlog.machine.method import Method
@@ -47,6 +47,7 @@ def simulate(
     deadline: float = 5.0,
     faults: Faults = None,
     model: Callable[[], Model] | Model | None = None,
+    check: Check | None = None,
     record: Sequence[Method[..., ..., Any]] | None = None,
     invariant: Invariant | None = None,
     afterwards: Afterwards | None = None,
@@ -72,6 +73,8 @@ def simulate(
       `jepsen_like.faults` with times. The network's weather is drawn in any case.
     - `model`: what the machine's calls mean, one after another; the history of the calls it knows, or of those that
       `record` names, must be linearizable. See `jepsen_like.check`.
+    - `check(history)`, instead of a model: one of the checkers of `jepsen_like.check`, such as `check_set_full`, or any
+      function that makes a `Finding` of the history of all calls, or of those that `record` names.
     - `invariant(machines)`: called between commands with machines of the cluster; raises, or answers False, if they are
       not as they should be.
     - `afterwards(client)`: after the faults and the recovery, once through each healed node.
@@ -97,6 +100,7 @@ def simulate(
         workload=workload,
         rate=rate,
         model=model,
+        check=check,
         record=record,
         invariant=invariant,
         afterwards=afterwards,
@@ -178,7 +182,11 @@ def _gather(
     report = Report(
         runs=tuple(sorted(runs, key=lambda run: run.seed)),
         failures=tuple(sorted(failures, key=lambda failure: failure.seed)),
-        remarks=(f"{unjudged} histories were too long for the model to be judged",) if unjudged else (),
+        remarks=(
+            f"{unjudged} histories could not be judged: too long for the model, or the check cannot tell",
+        )
+        if unjudged
+        else (),
         wanted=wanted.kinds or (),
         faults=sum((Counter(run.faults) for run in runs), Counter()),
     )

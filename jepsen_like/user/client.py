@@ -209,6 +209,10 @@ def plain(value: object) -> Any:
     """A value as histories and models have it: immutable, and a copy, so that nobody changes the past."""
     if isinstance(value, msgspec.Struct) or hasattr(type(value), "__dataclass_fields__"):
         value = msgspec.to_builtins(value, builtin_types=(bytes,))
+    if isinstance(value, list | tuple):
+        return tuple(map(plain, value))
+    if isinstance(value, dict):
+        value = {plain(key): plain(each) for key, each in value.items()}
     return frozen(value)
 
 

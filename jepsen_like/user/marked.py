@@ -35,6 +35,7 @@ class Marked(msgspec.Struct, forbid_unknown_fields=True):
     limit: str = "10min"
     """Virtual time that the test may take."""
     model: Any = None
+    check: Any = None
     record: Any = None
     invariant: Any = None
     machine_faults: bool = False
@@ -63,6 +64,7 @@ def run_marked(
         cast = Cast(
             machine,
             model=marked.model,
+            check=marked.check,
             record=marked.record,
             invariant=marked.invariant,
             machine_faults=marked.machine_faults,

@@ -20,7 +20,7 @@ class Ran:
     ) -> None:
         self.run = run
         self.judged = story.judged
-        """False: the model's search was given up."""
+        """False: the model's search was given up, or the check could not tell."""
         self.cause = cause
         """The exception that showed it, where there is one."""
         self.theirs = theirs

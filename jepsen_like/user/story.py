@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from jepsen_like.check import Model, Verdict, check_linearizable
+from jepsen_like.check import Finding, History, Model, Verdict, check_linearizable
 from jepsen_like.check.linearizable import Impossible
 from jepsen_like.sim.node.callers import Caller
 from jepsen_like.sim.verdict import Violation
@@ -33,6 +33,7 @@ BUDGET = 5_000_000
 
 Workload = Callable[[SimulatedClient, Random], Awaitable[object]]
 Afterwards = Callable[[SimulatedClient], Awaitable[object]]
+Check = Callable[[History], Finding]
 
 
 class Cast:
@@ -45,6 +46,7 @@ class Cast:
         workload: Workload | None = None,
         rate: float = 10.0,
         model: Callable[[], Model] | Model | None = None,
+        check: Check | None = None,
         record: Sequence[Method[..., ..., Any]] | None = None,
         invariant: Invariant | None = None,
         afterwards: Afterwards | None = None,
@@ -52,20 +54,24 @@ class Cast:
     ) -> None:
         if rate <= 0:
             raise ValueError(f"a rate of {rate} per second: clients would never begin")
+        if model is not None and check is not None:
+            raise ValueError("a model and a check: give one of them")
         self.machine = machine
         self.workload = workload
         self.rate = rate
         self.model = model() if callable(model) else model
+        self.check = check
         self.invariant = invariant
         self.afterwards = afterwards
         self.machine_faults = machine_faults
         chosen = None if record is None else [method.name for method in record]
         self.recorded = chosen if chosen is not None else list(self.model.knows) if self.model else []
-        self.records_all = chosen is None and self.model is not None and not self.model.knows
+        self.records_all = chosen is None and not self.recorded
 
     def wants(self, f: str) -> bool:
-        """Whether calls of this name are for the model."""
-        return self.model is not None and (self.records_all or f in self.recorded)
+        """Whether calls of this name are for the model or the check."""
+        judged = self.model is not None or self.check is not None
+        return judged and (self.records_all or f in self.recorded)
 
 
 class UserStory:
@@ -83,7 +89,7 @@ class UserStory:
         self.shared: dict[str, Any] = {}
         self.clients: list[SimulatedClient] = []
         self.judged = True
-        """False: the search for a linearization was given up."""
+        """False: the search for a linearization was given up, or the check could not tell."""
         self._world: World | None = None
 
     @property
@@ -179,12 +185,21 @@ class UserStory:
             raise blamed(error, caller.name, "afterwards") from error
 
     def verdict(self, world: "World") -> None:
-        """See `Story.verdict`: the invariant once more, equal states, and the model."""
+        """See `Story.verdict`: the invariant once more, equal states, and the model or the check."""
         self.check_invariant(world)
         self._equal(world)
-        model = self.cast.model
-        if model is None:
-            return
+        if self.cast.check is not None:
+            self._checked(self.cast.check(self.recording.history))
+        if self.cast.model is not None:
+            self._explained(self.cast.model)
+
+    def _checked(self, found: Finding) -> None:
+        self.judged = found.verdict is not Verdict.UNKNOWN
+        if found.anomalies:
+            more = f" ({len(found.anomalies) - 1} more)" if len(found.anomalies) > 1 else ""
+            raise Violation("check", f"{found.anomalies[0]}{more}")
+
+    def _explained(self, model: Model) -> None:
         judged = check_linearizable(self.recording.history, model, budget=BUDGET)
         self.judged = judged.verdict is not Verdict.UNKNOWN
         if judged.impossible is not None:

@@ -90,6 +90,9 @@ def test_a_stale_element_is_a_remark_where_reads_may_be_old() -> None:
         ({"a": 4, "b": 6, "c": 0}, ("unexpected-account",)),
         ({"a": 10, "b": None}, ("no-balance",)),
         (10, ("no-balance",)),
+        ((("a", 4), ("b", 6)), ()),
+        ((("a", 4), ("b", 5)), ("wrong-total",)),
+        ((4, 6), ("no-balance",)),
     ],
 )
 def test_bank(balances: Any, kinds: tuple[str, ...]) -> None:

@@ -155,3 +155,4 @@ def test_a_recorded_value_is_a_copy_that_cannot_change() -> None:
     assert plain(Versioned(b"x", 3)) == plain(Versioned(b"x", 3))
     assert hash(plain(Versioned(b"x", 3)))
     assert plain(SimpleNamespace) is SimpleNamespace
+    assert plain([Versioned(b"x", 3), {"k": Versioned(b"y", 4)}]) == ((b"x", 3), (("k", (b"y", 4)),))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from jepsen_like import Report, SimulatedClient, SimulationFailed, SimulationInvalid, faults, simulate
-from jepsen_like.check import SequentialModel
+from jepsen_like.check import SequentialModel, check_set_full
 from jepsen_like.user.outcome import SEED_VARIABLE
 from raftlog import CallFailed, Kind, Machine, MachineRefused, command, query
 from tests.user import machines as m
@@ -205,6 +205,52 @@ def test_a_model_judges_the_calls_of_the_workload() -> None:
 
 def test_only_recorded_methods_are_judged() -> None:
     simulate(Cached, cached, seeds=[1], span="3s", model=Total(), record=[Cached.add], another_process=False)
+
+
+class Forgetful(Machine):
+    """Answers every add and keeps those of even numbers."""
+
+    kept: list[int]
+
+    def __init__(self) -> None:
+        self.kept = []
+
+    @command
+    def add(self, number: int) -> None:
+        if number % 2 == 0:
+            self.kept.append(number)
+
+    @query
+    def read(self) -> tuple[int, ...]:
+        return tuple(self.kept)
+
+
+def adding(*numbers: int) -> Workload:
+    async def workload(client: SimulatedClient, random: Random) -> None:
+        await client.call(Forgetful.add, random.choice(numbers) + 2 * random.getrandbits(60))
+
+    return workload
+
+
+async def read_again(client: SimulatedClient) -> None:
+    await client.call(Forgetful.read)
+
+
+def test_a_check_judges_the_calls_of_the_workload_and_of_the_look_afterwards() -> None:
+    said = failure(Forgetful, adding(0, 1), check=check_set_full, afterwards=read_again)
+    assert said.startswith("check: lost: "), said
+    assert " more)" in said
+    passed: dict[str, Any] = {"seeds": [1], "span": "3s", "faults": (), "another_process": False}
+    report = simulate(Forgetful, adding(0), check=check_set_full, afterwards=read_again, **passed)
+    assert report.remarks == ()
+
+
+def test_a_check_that_cannot_tell_is_remarked_and_stands_in_the_place_of_a_model() -> None:
+    passed: dict[str, Any] = {"seeds": [1], "span": "3s", "faults": (), "another_process": False}
+    report = simulate(Forgetful, adding(0), check=check_set_full, **passed)
+    assert "1 histories could not be judged" in report.remarks[0]
+    with pytest.raises(ValueError, match="give one of them"):
+        simulate(Forgetful, adding(0), check=check_set_full, model=Total, **passed)
 
 
 def test_faults_as_values_come_when_they_should() -> None:
