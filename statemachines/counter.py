@@ -1,6 +1,16 @@
 """The smallest machine worth replicating: a number that is only ever added to."""
 
-from raftlog import Machine, command, query
+from raftlog import Machine, MachineError, command, query
+
+MOST = (1 << 63) - 1
+"""The largest value, and with a minus the smallest: integers on the wire and in snapshots have 64 bits."""
+
+
+class OutOfRange(MachineError):
+    """The sum would not fit into 64 bits; nothing was changed."""
+
+    value: int
+    """What the counter holds."""
 
 
 class Counter(Machine):
@@ -8,11 +18,14 @@ class Counter(Machine):
 
     value: int = 0
 
-    @command
+    @command(errors=(OutOfRange,))
     def add(self, amount: int) -> int:
         """Add an amount, of either sign: the new value."""
-        self.value += amount
-        return self.value
+        value = self.value + amount
+        if not -MOST <= value <= MOST:
+            raise OutOfRange(self.value)
+        self.value = value
+        return value
 
     @query
     def read(self) -> int:
