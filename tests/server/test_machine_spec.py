@@ -1,10 +1,12 @@
 """How `module:Class` becomes a state machine, and what is said when it does not."""
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
+import statemachines
 from raftlog.server import BadMachine, load_machine
 from statemachines.counter import Counter
 
@@ -45,6 +47,14 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_class_is_found_in_its_module_and_inside_other_classes() -> None:
     assert load_machine("statemachines.counter:Counter") is Counter
     assert load_machine("spec_good:Outer.Inner").__name__ == "Inner"
+
+
+def test_every_ready_made_machine_is_on_the_page_and_loads() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "machines.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(statemachines\.\w+:\w+)` \|", page, re.MULTILINE)
+    assert len({load_machine(spec).name for spec in listed}) == len(listed)
+    modules = {path.stem for path in Path(statemachines.__path__[0]).glob("*.py")} - {"__init__", "kv_cli"}
+    assert {spec.split(":")[0].removeprefix("statemachines.") for spec in listed} == modules
 
 
 @pytest.mark.parametrize(
