@@ -1,7 +1,7 @@
 """What a server is told: where it keeps its log, where it listens, what it runs; checked before anything is touched."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +38,8 @@ class ServeOptions:
     """Port 0 takes a free one."""
     advertise: Address | None = None
     """Where clients and other nodes reach it; None: where it listens."""
+    routes: Mapping[str, str] = field(default_factory=dict)
+    """`host:port` to dial in place of one that another node advertises: the near end of a tunnel or a proxy."""
     name: str = ""
     """For people; empty: the data directory's name."""
     machine: type[StateMachine]

@@ -161,10 +161,18 @@ class Server:
         """Everything that answers, on one port that is bound and not served yet."""
         identity = PeerIdentity(self.node_id, self._identity.cluster or NO_CLUSTER, self._boot)
         self._transport = GrpcTransport(
-            identity, tls=self.options.tls, limits=self._limits, on_event=self._on_event
+            identity,
+            tls=self.options.tls,
+            limits=self._limits,
+            routes=self.options.routes,
+            on_event=self._on_event,
         )
         self._bulk = GrpcBulk(
-            self._transport.door, tls=self.options.tls, limits=self._limits, fail=self._transport.fail
+            self._transport.door,
+            tls=self.options.tls,
+            limits=self._limits,
+            routes=self.options.routes,
+            fail=self._transport.fail,
         )
         self._log = LogRpc(self._why_waiting(), self._fail)
         self._admin = AdminRpc(AdminService(self), self._why_waiting(), self._fail)

@@ -34,9 +34,11 @@ class GrpcBulk:
         *,
         tls: TlsFiles | None = None,
         limits: Limits | None = None,
+        routes: Mapping[str, str] | None = None,
         fail: Callable[[BaseException], None],
     ) -> None:
-        """`fail` takes the error of a defect of ours; the owner goes down with it."""
+        """`fail` takes the error of a defect of ours; the owner goes down with it. `routes` as for the transport."""
+        self._routes = dict(routes or {})
         self._door = door
         self._tls = tls
         self._limits = limits or Limits()
@@ -72,7 +74,9 @@ class GrpcBulk:
         if self._closed or address is None:
             raise Unreachable(f"node {peer:x} is no peer of this node")
         if (channel := self._channels.get(peer)) is None:
-            channel = self._channels[peer] = open_channel(address, self._tls, self._limits)
+            channel = self._channels[peer] = open_channel(
+                self._routes.get(address, address), self._tls, self._limits
+            )
         question = encode_fetch(self._door.hello(peer, Lane.BULK), wanted)
         ask: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(FETCH)
         call = ask(question, timeout=self._limits.stall_timeout)

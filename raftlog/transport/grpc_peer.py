@@ -58,9 +58,12 @@ class GrpcTransport:
         *,
         tls: TlsFiles | None = None,
         limits: Limits | None = None,
+        routes: Mapping[str, str] | None = None,
         on_event: OnEvent = ignore,
     ) -> None:
+        """`routes`: what to dial in place of a peer's address, where the two differ."""
         self._limits = limits or Limits()
+        self._routes = dict(routes or {})
         self._tls = tls
         self._door = Doorkeeper(identity)
         self._reporter = Reporter(on_event)
@@ -158,7 +161,7 @@ class GrpcTransport:
         senders = {
             lane: Sender(
                 peer=peer,
-                address=address,
+                address=self._routes.get(address, address),
                 lane=lane,
                 door=self._door,
                 tls=self._tls,
