@@ -1,0 +1,101 @@
+"""The clients of a run: they ask what the workload says, at its rate, and note what they are told."""
+
+import asyncio
+from collections.abc import Sequence
+from random import Random
+from time import monotonic_ns
+
+from jepsen_like.check import History, Value
+from jepsen_like.workloads.workload import Request, Workload
+from raftlog import CallFailed, CallUnknown, Client
+
+DEADLINE = 5.0
+"""Seconds after which an operation is given up; what became of it is unknown."""
+
+
+class Callers:
+    """As many processes of the history as there are clients; one whose operation is unknown goes on as another."""
+
+    def __init__(self, workload: Workload, addresses: Sequence[str], *, rate: float, random: Random) -> None:
+        self._workload = workload
+        self._addresses = addresses
+        self._rate = rate
+        self._random = random
+        self._stopping = asyncio.Event()
+        self._processes = 0
+        self.history = History()
+        self.succeeded: list[int] = []
+        """When each success was known, in nanoseconds of the monotonic clock."""
+        self.took: list[int] = []
+        """How long each of them took, in nanoseconds."""
+        self.counts = {"ok": 0, "fail": 0, "info": 0}
+        self._success = asyncio.Event()
+
+    async def run(self, clients: int) -> None:
+        """Ask until `stop`; returns when all is answered or given up."""
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(clients):
+                tasks.create_task(self._ask(Random(self._random.random())), name=f"client {number}")
+
+    def stop(self) -> None:
+        """Begin nothing more."""
+        self._stopping.set()
+
+    async def next_success(self) -> None:
+        """Wait until something succeeds from now on."""
+        self._success.clear()
+        await self._success.wait()
+
+    async def read_all(self) -> None:
+        """The last reads, one after the other, each until it succeeds."""
+        async with Client(self._addresses, deadline=DEADLINE) as client:
+            for request in self._workload.last():
+                await self._until_answered(client, request)
+
+    async def _until_answered(self, client: Client, request: Request) -> None:
+        while not await self._one(client, self._new_process(), request):  # noqa: ASYNC110 - others decide it
+            await asyncio.sleep(0.1)
+
+    async def _ask(self, random: Random) -> None:
+        process = self._new_process()
+        async with Client(self._addresses, deadline=DEADLINE, random=random) as client:
+            while not await self._waits(random.expovariate(self._rate)):
+                request = self._workload.next(self._random)
+                if await self._one(client, process, request) is None:
+                    process = self._new_process()
+
+    async def _waits(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._stopping.wait()
+        except TimeoutError:
+            return False
+
+    async def _one(self, client: Client, process: int, request: Request) -> bool | None:
+        """Whether it succeeded; None: nobody knows."""
+        began = monotonic_ns()
+        self.history.invoke(process, request.f, request.value, key=request.key, time=began)
+        try:
+            result = await self._workload.perform(client, request)
+        except CallFailed as failed:
+            self.counts["fail"] += 1
+            self.history.fail(process, time=monotonic_ns(), error=str(failed))
+            return False
+        except CallUnknown as unknown:
+            self.counts["info"] += 1
+            self.history.info(process, time=monotonic_ns(), error=str(unknown))
+            return None
+        self._succeeded(process, result, began)
+        return True
+
+    def _succeeded(self, process: int, result: Value, began: int) -> None:
+        now = monotonic_ns()
+        self.history.ok(process, result, time=now)
+        self.counts["ok"] += 1
+        self.succeeded.append(now)
+        self.took.append(now - began)
+        self._success.set()
+
+    def _new_process(self) -> int:
+        self._processes += 1
+        return self._processes

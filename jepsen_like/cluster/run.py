@@ -1,0 +1,170 @@
+"""One run: a cluster, a workload's clients, a schedule of faults, and what came of it."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from statistics import quantiles
+from time import monotonic_ns
+
+import msgspec
+
+from jepsen_like.check import Verdict, write_jsonl
+from jepsen_like.cluster.callers import Callers
+from jepsen_like.cluster.cluster import Cluster
+from jepsen_like.cluster.host import HostFailed
+from jepsen_like.cluster.nemesis import Nemesis
+from jepsen_like.cluster.schedules import schedule
+from jepsen_like.cluster.trial import Figures, Outcome, Report, Struck, Trial
+from jepsen_like.sim.faults import AnyFault, OneWay, Partition, Ring
+from jepsen_like.workloads.workload import Judged, Workload
+from raftlog import Client
+
+LEAST = 0.2
+"""The share of the operations asked for in a calm run that must succeed for a run to say anything."""
+HEALED_WITHIN = 10.0
+"""Seconds after the last heal within which something must succeed."""
+
+
+async def run(
+    trial: Trial, workload: Workload, directory: Path, say: Callable[[str], None] = lambda text: None
+) -> Report:
+    """Do it; the history, the nodes' directories and what they wrote are in `directory` afterwards."""
+    random = Random(f"{trial.seed}/{trial.workload}/{trial.schedule}")
+    names = [f"n{number}" for number in range(1, trial.nodes + 1)]
+    faults = schedule(trial.schedule, random, names, trial.seconds * 1_000_000)
+    async with Cluster(
+        directory, workload.machine, random=random, nodes=trial.nodes, disk=trial.disk, broken=trial.broken
+    ) as cluster:
+        done = _Run(trial, workload, cluster, faults, random, say)
+        report = await done.run()
+    with (directory / "history.jsonl").open("wb") as file:
+        write_jsonl(done.callers.history, file)
+    (directory / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2))
+    return report
+
+
+class _Run:
+    def __init__(
+        self,
+        trial: Trial,
+        workload: Workload,
+        cluster: Cluster,
+        faults: Sequence[AnyFault],
+        random: Random,
+        say: Callable[[str], None],
+    ) -> None:
+        self._trial = trial
+        self._workload = workload
+        self._cluster = cluster
+        self._say = say
+        self._nemesis = Nemesis(cluster, faults, self._told)
+        self.callers = Callers(workload, cluster.addresses, rate=trial.rate, random=random)
+        self._began = 0
+        self._open: dict[int, Struck] = {}
+        self._struck: list[Struck] = []
+        self._problems: list[str] = []
+        self._recovered_after: float | None = None
+
+    async def run(self) -> Report:
+        async with Client(self._cluster.addresses) as client:
+            await self._workload.prepare(client)
+        self._began = monotonic_ns()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.callers.run(self._trial.clients), name="clients")
+            await self._nemesis.run()
+            await self._rest(self._trial.seconds)
+            await self._heal()
+            self.callers.stop()
+        await self._end()
+        return self._report(self._workload.judge(self.callers.history))
+
+    def _told(self, what: str, fault: AnyFault, targets: Sequence[str]) -> None:
+        now = self._now()
+        if what == "begins":
+            self._open[id(fault)] = Struck(fault=fault, targets=tuple(targets), began=now)
+            self._say(f"{now:6.1f} s  {type(fault).__name__.lower()} {', '.join(dict.fromkeys(targets))}")
+        elif what == "ends":
+            self._struck.append(msgspec.structs.replace(self._open.pop(id(fault)), ended=now))
+        else:
+            self._struck.append(Struck(fault=fault, targets=(), began=now))
+
+    def _now(self) -> float:
+        return (monotonic_ns() - self._began) / 1e9
+
+    async def _rest(self, until: float) -> None:
+        """Go on under load until the run is over, but for the healing."""
+        await asyncio.sleep(max(0.0, until - self._now()))
+
+    async def _heal(self) -> None:
+        await self._nemesis.heal()
+        healed = self._now()
+        try:
+            async with asyncio.timeout(HEALED_WITHIN):
+                await self.callers.next_success()
+            self._recovered_after = self._now() - healed
+        except TimeoutError:
+            self._problems.append(f"nothing succeeded within {HEALED_WITHIN:g} s of the heal")
+
+    async def _end(self) -> None:
+        """All nodes become equal, everything is read, and the processes end in good order."""
+        try:
+            await self._cluster.caught_up()
+            async with asyncio.timeout(6 * HEALED_WITHIN):
+                await self.callers.read_all()
+            await self._cluster.stop()
+        except HostFailed as failed:
+            self._problems.append(str(failed))
+        except TimeoutError:
+            self._problems.append("the last reads were never answered")
+
+    def _report(self, judged: Sequence[Judged]) -> Report:
+        invalid = self._invalid()
+        return Report(
+            trial=self._trial,
+            outcome=_outcome(judged, self._problems, invalid),
+            judged=tuple(judged),
+            figures=self._figures(),
+            struck=tuple(sorted(self._struck, key=lambda struck: struck.began)),
+            problems=(*self._problems, *invalid),
+        )
+
+    def _invalid(self) -> list[str]:
+        """Why this run says nothing, if it does."""
+        trial, counts = self._trial, self.callers.counts
+        found: list[str] = []
+        least = LEAST * trial.clients * trial.rate * trial.seconds
+        if counts["ok"] < least:
+            found.append(f"only {counts['ok']} operations succeeded, not {least:.0f}")
+        done = [struck for struck in self._struck if struck.ended is not None]
+        if self._struck and not done:
+            found.append("no fault of the schedule could be done")
+        if (
+            any(isinstance(each.fault, Partition | OneWay | Ring) for each in done)
+            and not self._cluster.network.held
+        ):
+            found.append("ways were cut, and nothing ever tried to pass")
+        return found
+
+    def _figures(self) -> Figures:
+        moments, took = sorted(self.callers.succeeded), sorted(self.callers.took)
+        percentiles = quantiles(took, n=100) if len(took) > 1 else [0.0] * 99
+        counts = self.callers.counts
+        return Figures(
+            ok=counts["ok"],
+            failed=counts["fail"],
+            unknown=counts["info"],
+            longest_gap=max((b - a for a, b in pairwise(moments)), default=0) / 1e9,
+            recovered_after=self._recovered_after,
+            median_ms=percentiles[49] / 1e6,
+            p99_ms=percentiles[98] / 1e6,
+        )
+
+
+def _outcome(judged: Sequence[Judged], problems: Sequence[str], invalid: Sequence[str]) -> Outcome:
+    if problems or any(each.verdict is Verdict.INVALID for each in judged):
+        return "failed"
+    if invalid or any(each.verdict is Verdict.UNKNOWN for each in judged):
+        return "invalid"
+    return "passed"

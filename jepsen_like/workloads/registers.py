@@ -1,0 +1,72 @@
+"""Registers that are read, written and compared: linearizable, each by itself."""
+
+from collections.abc import Sequence
+from random import Random
+
+from jepsen_like.check import History, Value
+from jepsen_like.workloads.workload import Judged, Request, judged
+from raftlog import Client
+from statemachines.kv import KeyValue, Mismatch
+
+
+class Registers:
+    """See `Workload`. Keys change after `per_key` operations, since a search grows with the length of a history."""
+
+    machine = "statemachines.kv:KeyValue"
+
+    def __init__(self, *, keys: int = 3, per_key: int = 300) -> None:
+        self._keys = keys
+        self._per_key = per_key
+        self._asked = 0
+        self._values = 0
+
+    async def prepare(self, client: Client) -> None:
+        """See `Workload.prepare`. All registers begin without a value."""
+
+    def next(self, random: Random) -> Request:
+        """See `Workload.next`."""
+        generation = self._asked // (self._keys * self._per_key)
+        self._asked += 1
+        key = f"r{generation * self._keys + random.randrange(self._keys)}"
+        match random.choices(("read", "write", "cas"), (5, 3, 2))[0]:
+            case "read":
+                return Request("read", key=key)
+            case "write":
+                self._values += 1
+                return Request("write", self._values, key)
+            case _:
+                self._values += 1
+                expected = random.randrange(max(self._values - 8, 0), self._values)
+                return Request("cas", [expected, self._values], key)
+
+    async def perform(self, client: Client, request: Request) -> Value:
+        """See `Workload.perform`."""
+        match request.f:
+            case "read":
+                found = await client.call(KeyValue.get, request.key)
+                return None if found is None else int(found.value)
+            case "write":
+                await client.call(KeyValue.put, request.key, _encoded(request.value))
+                return request.value
+            case _:
+                expected, new = request.value
+                try:
+                    await client.call(
+                        KeyValue.compare_and_set, request.key, _encoded(expected), _encoded(new)
+                    )
+                except Mismatch:
+                    return False
+                return True
+
+    def last(self) -> Sequence[Request]:
+        """See `Workload.last`."""
+        last = -(-self._asked // (self._keys * self._per_key)) * self._keys
+        return [Request("read", key=f"r{number}") for number in range(last)]
+
+    def judge(self, history: History) -> Sequence[Judged]:
+        """See `Workload.judge`."""
+        return [judged("kv", history)]
+
+
+def _encoded(value: int) -> bytes:
+    return str(value).encode()

@@ -1,0 +1,74 @@
+"""The contract of a workload: a machine, what clients ask of it, and the promise their answers are held to."""
+
+from collections.abc import Sequence
+from random import Random
+from time import monotonic
+from typing import Protocol
+
+import msgspec
+
+from jepsen_like.check import History, Value, Verdict
+from jepsen_like.check.judgement import JUDGES
+from raftlog import Client
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One operation of a client, as it stands in the history."""
+
+    f: str
+    value: Value = None
+    key: Value = None
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """What a checker found."""
+
+    checker: str
+    verdict: Verdict
+    sentences: tuple[str, ...] = ()
+
+
+class Workload(Protocol):
+    """One run's workload. Every written value is unique in the run, so that a read tells which write it saw.
+
+    Invariant: what is asked next depends on the generator and on what was asked before, never on answers.
+    """
+
+    machine: str
+    """`module:Class` of what the nodes run."""
+
+    async def prepare(self, client: Client) -> None:
+        """Make the state that the run begins with; outside the history."""
+        ...
+
+    def next(self, random: Random) -> Request:
+        """What one of the clients asks next."""
+        ...
+
+    async def perform(self, client: Client, request: Request) -> Value:
+        """Ask it; the result as the history shows it.
+
+        Raises:
+            CallFailed: it certainly did not happen.
+            CallUnknown: nobody knows.
+        """
+        ...
+
+    def last(self) -> Sequence[Request]:
+        """What is asked once everything is well again, each by itself: reads of all there is."""
+        ...
+
+    def judge(self, history: History) -> Sequence[Judged]:
+        """Hold the history to the promise."""
+        ...
+
+
+PATIENCE = 300.0
+"""Seconds after which a search is given up; its verdict is unknown then."""
+
+
+def judged(checker: str, history: History, initial: Value = None) -> Judged:
+    """What a checker of `python -m jepsen_like check --model` says."""
+    ends = monotonic() + PATIENCE
+    found = JUDGES[checker](history, initial, False, lambda: monotonic() > ends)
+    return Judged(checker, found.verdict, found.sentences)
