@@ -26,6 +26,7 @@ from raftlog.node.replica import Replica
 from raftlog.node.retention import Retention
 from raftlog.node.snapshotting import Making
 from raftlog.node.writer import Writer
+from raftlog.replay import Replays
 from raftlog.storage import DiskError, Identity, Wal
 from raftlog.storage.snapshots import Manifest, SnapshotId
 from raftlog.storage.snapshots.manifest import encode as encode_manifest
@@ -70,13 +71,15 @@ class Node:
         limits: Limits | None = None,
         retention: Retention | None = None,
         offload: Offload | None = None,
+        replays: Replays | None = None,
         on_event: OnEvent = lambda text, fields: None,
         on_health: Callable[[bool], None] = lambda serving: None,
         failpoints: Failpoints = INERT,
     ) -> None:
         """`machines` gives, per group in the log, what makes a fresh machine: most often the class itself.
 
-        Without `bulk` snapshots neither go to peers nor come from them.
+        Without `bulk` snapshots neither go to peers nor come from them. Without `replays`, and for machines that cannot
+        be imported, they are made of the state in use, which holds up the loop.
 
         Raises:
             ValueError: the log has a group without a machine.
@@ -93,6 +96,7 @@ class Node:
         self.settings = settings or Settings()
         self.bulk = bulk or NoBulk()
         self.offload = offload or Threads()
+        self.replays = replays
         self.writer = Writer(
             wal,
             max_bytes=self.limits.write,
@@ -164,6 +168,8 @@ class Node:
             if self._timer is not None:
                 self._timer.cancel()
             self.offload.close()
+            if self.replays is not None:
+                self.replays.close()
             await self.wal.close()
 
     async def drain(self, grace: float) -> None:
@@ -248,7 +254,8 @@ class Node:
         """What keeps this node from applying or reading its log, one sentence each."""
         holes = tuple(f"the log has a hole: {hole}" for hole in self.wal.damage)
         troubles = (replica.applying.trouble for replica in self._replicas.values())
-        return holes + tuple(trouble for trouble in troubles if trouble is not None)
+        states = (replica.snapshotting.trouble for replica in self._replicas.values())
+        return holes + tuple(trouble for trouble in (*troubles, *states) if trouble is not None)
 
     def newest_snapshot(self, group: GroupId) -> Manifest | None:
         """The newest durable one of a group."""

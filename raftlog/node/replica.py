@@ -41,6 +41,7 @@ from raftlog.node.retention import Retention
 from raftlog.node.snapshotting import Snapshotting
 from raftlog.node.telling import tell
 from raftlog.node.writer import Writer
+from raftlog.replay import Replays
 from raftlog.storage import Compacted, DiskError, LogDamaged, Wal
 from raftlog.transport.bulk import Bulk
 from raftlog.transport.events import OnEvent
@@ -65,6 +66,7 @@ class Surroundings(Protocol):
     boot: Boot
     bulk: Bulk
     offload: Offload
+    replays: Replays | None
     failpoints: Failpoints
 
     def kick(self) -> None:
@@ -117,7 +119,7 @@ class Replica:
         )
         self.applying = Applying(machine, group, around.clock, on_event, around.failpoints)
         self.restoring = Restoring(around, group, self.raft, self.applying, on_event)
-        self.snapshotting = Snapshotting(around, group, self.raft, retention, on_event)
+        self.snapshotting = Snapshotting(around, group, self.raft, retention, machine, on_event)
         self._fetching = Fetching(around, node, group, self.raft, on_event)
         self._words = Refusals(node, self.raft, settings.heartbeat)
         self._inbox: deque[Message] = deque()
@@ -525,9 +527,9 @@ class Replica:
 
     def _take_snapshot(self, now: Micros) -> None:
         if self.snapshotting.due(now) and self.applying.whole:
-            work = self.snapshotting.capture(self.applying.applier, now)
+            work = self.snapshotting.take(self.applying.applier, now)
             if work is not None:
-                self._around.start_aside(self.snapshotting.write(work))
+                self._around.start_aside(work)
 
     # -- loading for followers
 

@@ -16,6 +16,7 @@ from raftlog.core.membership import Membership
 from raftlog.machine.typed import Machine
 from raftlog.node import Node
 from raftlog.pb import admin_pb2, client_pb2, raft_pb2  # noqa: F401 - server reflection finds them by their names
+from raftlog.replay import Processes, Replays
 from raftlog.server.address import Address, why_not_bound
 from raftlog.server.health import SERVICE as HEALTH
 from raftlog.server.health import Health
@@ -30,7 +31,16 @@ from raftlog.service import (
     Service,
     SnapshotService,
 )
-from raftlog.storage import Disk, DiskError, Identity, StorageRefused, Wal, keep_machine, load_or_create
+from raftlog.storage import (
+    Disk,
+    DiskError,
+    Identity,
+    LocalDisk,
+    StorageRefused,
+    Wal,
+    keep_machine,
+    load_or_create,
+)
 from raftlog.transport.events import OnEvent, ignore
 from raftlog.transport.grpc_bulk import GrpcBulk
 from raftlog.transport.grpc_options import server_options
@@ -240,6 +250,7 @@ class Server:
             wal=wal,
             transport=self._transport,
             bulk=self._bulk,
+            replays=self._replays(),
             clock=self._clock,
             machines=dict.fromkeys(wal.groups(), self.options.machine),
             settings=self.options.settings,
@@ -251,6 +262,12 @@ class Server:
         started = asyncio.Event()
         self._running = self._tasks.create_task(self._run(node, started), name="node")
         await started.wait()
+
+    def _replays(self) -> Replays | None:
+        """Another process reads the node's files by their paths: it must not be a test's disk that they are on."""
+        if isinstance(self._disk, LocalDisk):
+            return Processes(self._disk.directory, entropy=self._clock.entropy)
+        return None
 
     async def _run(self, node: Node, started: asyncio.Event) -> None:
         assert self._identity.cluster is not None, "a node runs in a cluster"

@@ -50,6 +50,16 @@ class Place(msgspec.Struct, frozen=True):
     length: int
 
 
+class Stretch(msgspec.Struct, frozen=True):
+    """Where the records of consecutive entries lie in one segment: for whoever reads them in another process."""
+
+    segment: int
+    first: Index
+    offsets: bytes
+    """One u32 in native order per entry, and so are the lengths."""
+    lengths: bytes
+
+
 class GroupLog:
     """What one group has recorded.
 
@@ -140,6 +150,25 @@ class GroupLog:
         at = index - self._first
         segment = self._segments[bisect_right(self._segment_firsts, index) - 1]
         return Place(segment, self._offsets[at], self._lengths[at])
+
+    def stretches(self, first: Index, last: Index) -> tuple[Stretch, ...]:
+        """Where the records of entries `first` to `last` lie, in order.
+
+        Raises:
+            Compacted: `first` is at or below the base.
+        """
+        if first < self._first:
+            raise Compacted(self._first)
+        assert last <= self.last.index, f"group {self.group} ends at {self.last}, asked for {last}"
+        found = []
+        ends = [*(begin - 1 for begin in self._segment_firsts[1:]), self.last.index]
+        for segment, begin, end in zip(self._segments, self._segment_firsts, ends, strict=True):
+            low, high = max(begin, first), min(end, last)
+            if low <= high:
+                span = slice(low - self._first, high + 1 - self._first)
+                places = self._offsets[span].tobytes(), self._lengths[span].tobytes()
+                found.append(Stretch(segment, low, *places))
+        return tuple(found)
 
     def set_hard_state(self, new: HardState) -> None:
         """Take a recorded hard state.

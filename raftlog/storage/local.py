@@ -33,19 +33,20 @@ class LocalDisk:
     file never stands before a write. Files stay open while they are in use (the 32 last ones per thread).
     """
 
-    def __init__(self, directory: Path, *, read_only: bool = False) -> None:
+    def __init__(self, directory: Path, *, read_only: bool = False, beside_owner: bool = False) -> None:
         """Take the directory, made if it is missing.
 
         Args:
             directory: where the files are.
             read_only: for looking at a stopped node's files; creates and changes nothing, not even the directory.
+            beside_owner: for a process that the owner started and gave files of its own to write; takes no lock.
 
         Raises:
             StorageRefused: another process uses it, or it cannot be used.
         """
         self.directory = directory
         self._read_only = read_only
-        self._lock = _lock(directory, read_only=read_only)
+        self._lock = None if beside_owner else _lock(directory, read_only=read_only)
         self._writer = _Lane("disk-write")
         self._reader = _Lane("disk-read")
         self._allocator = _Lane("disk-allocate")

@@ -26,7 +26,7 @@ from raftlog.storage.format import (
     segment_name,
     segment_sequence,
 )
-from raftlog.storage.group import GroupWrite, Loss, objection, record_length
+from raftlog.storage.group import GroupWrite, Loss, Stretch, objection, record_length
 from raftlog.storage.identity import Identity, initialised, save
 from raftlog.storage.reading import Reading
 from raftlog.storage.records import (
@@ -320,6 +320,16 @@ class Wal:
             DiskError: the device refused.
         """
         return await self._reading.read(self._groups[group], first, last, max_bytes)
+
+    def stretches(self, group: GroupId, first: Index, last: Index) -> tuple[Stretch, ...]:
+        """Where entries `first` to `last` lie on disk, for another process to read; see `Stretch`.
+
+        They stay there while the log does not begin later.
+
+        Raises:
+            Compacted: `first` is at or below the base.
+        """
+        return self._groups[group].stretches(first, last)
 
     # ----------------------------------------------------------------------------------------- appending
 

@@ -18,7 +18,7 @@ from raftlog.storage.snapshots.manifest import (
     is_part,
     snapshot_in,
 )
-from raftlog.storage.snapshots.writing import ASIDE, Receiver, Writer, discard, remove
+from raftlog.storage.snapshots.writing import ASIDE, Receiver, Writer, discard, remove, seal
 
 PART_SIZE = 8 << 20
 """Bytes of a part: what is held in memory while one is written, and lost when a transfer breaks."""
@@ -174,12 +174,26 @@ class Snapshots:
 
     # -- writing
 
-    def begin(self, group: GroupId, meta: SnapshotMeta) -> Writer:
+    def draw(self) -> SnapshotId:
+        """An id for a snapshot to be taken."""
+        return SnapshotId(self._entropy())
+
+    @property
+    def cluster(self) -> ClusterId:
+        """Whose snapshots these are."""
+        return self._cluster
+
+    @property
+    def part_size(self) -> int:
+        """Bytes of a part of the snapshots yet to be taken."""
+        return self._part_size
+
+    def begin(self, group: GroupId, meta: SnapshotMeta, id: SnapshotId | None = None) -> Writer:
         """Start writing a snapshot of this node's own state."""
         return Writer(
             self._disk,
             self.shelve,
-            id=SnapshotId(self._entropy()),
+            id=id or self.draw(),
             cluster=self._cluster,
             group=group,
             meta=meta,
@@ -199,6 +213,32 @@ class Snapshots:
             f"{manifest} is here: to receive it again would remove it first"
         )
         return Receiver(self._disk, self.shelve, manifest, failpoints=self._failpoints)
+
+    async def adopt(self, manifest: Manifest) -> None:
+        """Make a snapshot of parts that another process has written and synced here, under an id that was drawn here.
+
+        Raises:
+            LogDamaged: the parts are not there, or have other lengths; nothing was changed.
+            DiskFull, DiskError: it may not be one; `sweep` what it left.
+        """
+        assert manifest.cluster == self._cluster, f"{manifest} is of cluster {manifest.cluster:016x}"
+        await check_parts(self._disk, manifest)
+        await seal(self._disk, manifest, self._failpoints)
+        self.shelve(manifest)
+
+    async def sweep(self, id: SnapshotId) -> None:
+        """Remove whatever is there of a snapshot that came to nothing.
+
+        Raises:
+            DiskError: the disk refused; what remains is removed by the next start.
+        """
+        assert self.find(id) is None, f"snapshot {id} is in use"
+        names = [
+            name for name in await self._disk.names() if snapshot_in(name.removesuffix(ASIDE)) == str(id)
+        ]
+        manifests = [name for name in names if not is_part(name)]
+        await remove(self._disk, manifests)
+        await remove(self._disk, [name for name in names if is_part(name)])
 
     def shelve(self, manifest: Manifest) -> None:
         """This snapshot is durable now."""
@@ -256,10 +296,20 @@ async def read_manifest(disk: Disk, cluster: ClusterId | None, name: str) -> Man
     if manifest.name != name or cluster not in (None, manifest.cluster):
         reason = f"it holds {manifest.name} of cluster {manifest.cluster:016x}"
         raise LogDamaged(Damage(name, 0, reason, f"group {manifest.group}: {manifest}"))
+    await check_parts(disk, manifest)
+    return manifest
+
+
+async def check_parts(disk: Disk, manifest: Manifest) -> None:
+    """See that the parts are there, content unread.
+
+    Raises:
+        LogDamaged: one is missing, or has another length.
+        DiskError: the disk refused.
+    """
     names = await disk.names()
     for part, file in zip(manifest.parts, manifest.part_names, strict=True):
         found = await disk.size(file) if file in names else None
         if found != part.length:
             reason = "the file is missing" if found is None else f"it has {found} bytes and had {part.length}"
             raise LogDamaged(Damage(file, found or 0, reason, f"group {manifest.group}: {manifest}"))
-    return manifest

@@ -13,6 +13,8 @@ from raftlog.storage.disk import Disk, DiskError, DiskFull
 from raftlog.storage.snapshots.manifest import Manifest, Part, SnapshotId, encode, manifest_name, part_name
 
 ASIDE = ".new"
+_STEP = 1 << 20
+"""Bytes of a part that are written and synced at a time: the log's own syncs stand behind no more than that."""
 
 
 Shelve: TypeAlias = Callable[[Manifest], None]
@@ -72,9 +74,20 @@ class Writer:
         Raises:
             DiskFull, DiskError: it may not be one; abandon it.
         """
+        manifest = await self.finish(digest)
+        await seal(self._disk, manifest, self._failpoints)
+        self._shelve(manifest)
+        return manifest
+
+    async def finish(self, digest: int) -> Manifest:
+        """Write what is left; the manifest that would make the parts a snapshot. For whoever leaves that to another.
+
+        Raises:
+            DiskFull, DiskError: as `write` does.
+        """
         await self._flush()
         assert self._parts, "a snapshot of no bytes is none"
-        manifest = Manifest(
+        return Manifest(
             id=self._id,
             cluster=self._cluster,
             group=self._group,
@@ -82,9 +95,6 @@ class Writer:
             digest=digest,
             parts=tuple(self._parts),
         )
-        await seal(self._disk, manifest, self._failpoints)
-        self._shelve(manifest)
-        return manifest
 
     async def abandon(self) -> None:
         """Remove what was written. Not after `commit` returned.
@@ -169,7 +179,8 @@ async def write_part(disk: Disk, name: str, content: bytes, failpoints: Failpoin
     await disk.allocate(name, len(content))
     if failpoints.armed:
         await failpoints.hit("snapshot.part.before_write", DiskError)
-    await disk.write_and_sync(name, 0, [content])
+    for start in range(0, len(content), _STEP):
+        await disk.write_and_sync(name, start, [content[start : start + _STEP]])
     if failpoints.armed:
         await failpoints.hit("snapshot.part.after_sync", DiskError)
 
