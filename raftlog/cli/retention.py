@@ -52,13 +52,14 @@ _FLAGS: tuple[tuple[str, str, Any, str, str], ...] = (
         str(_DEFAULT.keep_entries),
         "Entries kept behind a snapshot at most,",
     ),
-    ("keep_bytes", "--keep-bytes", SizeType(), "16 MiB", "and bytes of them."),
+    ("keep_bytes", "--keep-bytes", SizeType(), "16 MiB", "and bytes of them,"),
+    ("keep_age", "--keep-age", click.FloatRange(0, 1e9), "3600", "and none older than so many seconds."),
     (
         "most_bytes",
         "--most-bytes",
         SizeType(),
         "1 GiB",
-        "Size of the log beyond which no follower is waited for.",
+        "Size of the log beyond which nothing is kept for followers.",
     ),
 )
 
@@ -69,7 +70,8 @@ def retention_options(function: Callable[..., Any]) -> Any:
     @functools.wraps(function)
     def gathered(*args: Any, **given: Any) -> Any:
         values = {field: given.pop(_parameter(flag)) for field, flag, *_ in _FLAGS}
-        values["age"] = round(values["age"] * 1_000_000)
+        for field in ("age", "keep_age"):
+            values[field] = round(values[field] * 1_000_000)
         try:
             retention = Retention(**values)
         except ValueError as error:

@@ -73,10 +73,10 @@ async def by_replay(
 def _difference(made: Manifest, newest: Manifest | None, point: Point) -> str:
     start = "the beginning" if newest is None else str(newest)
     return (
-        f"THE LOG LEADS TO ANOTHER STATE than this node's: replayed from {start}, the results up to {point.meta.last} "
+        f"THE LOG LEADS TO ANOTHER STATE than this node's: replayed from {start}, results up to {point.meta.last} "
         f"have the digest {made.digest:016x}, here it is {point.digest:016x}. The machine is not deterministic (it may "
-        "depend on the order of hashes), or memory or disk has changed something. The new snapshot is not used; compare "
-        "the digests of the nodes (raftlog status), and test the machine (raftlog.check_machine)"
+        "depend on the order of hashes), or memory or disk has changed something. The new snapshot is not used. See "
+        "whether the nodes' digests differ (raftlog status), and test the machine (raftlog.check_machine)"
     )
 
 

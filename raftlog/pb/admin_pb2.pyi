@@ -133,6 +133,7 @@ class Retention(_message.Message):
     KEEP_ENTRIES_FIELD_NUMBER: _builtins.int
     KEEP_BYTES_FIELD_NUMBER: _builtins.int
     MOST_BYTES_FIELD_NUMBER: _builtins.int
+    KEEP_AGE_FIELD_NUMBER: _builtins.int
     entries: _builtins.int
     bytes: _builtins.int
     age: _builtins.int
@@ -140,6 +141,8 @@ class Retention(_message.Message):
     keep_entries: _builtins.int
     keep_bytes: _builtins.int
     most_bytes: _builtins.int
+    keep_age: _builtins.int
+    """microseconds"""
     def __init__(
         self,
         *,
@@ -149,10 +152,11 @@ class Retention(_message.Message):
         keep_entries: _builtins.int = ...,
         keep_bytes: _builtins.int = ...,
         most_bytes: _builtins.int = ...,
+        keep_age: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "bytes", b"bytes", "entries", b"entries", "keep_bytes", b"keep_bytes", "keep_entries", b"keep_entries", "most_bytes", b"most_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "bytes", b"bytes", "entries", b"entries", "keep_age", b"keep_age", "keep_bytes", b"keep_bytes", "keep_entries", b"keep_entries", "most_bytes", b"most_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

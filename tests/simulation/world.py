@@ -11,6 +11,7 @@ from raftlog.failpoints import INERT, FailpointCrash, Failpoints, OnHit
 from raftlog.machine.contract import StateMachine
 from raftlog.node import Node
 from raftlog.node.retention import Retention
+from raftlog.replay import Replays
 from raftlog.service import Service
 from raftlog.storage import DiskError, Identity, Wal
 from raftlog.testing.bulk import SimBulk
@@ -112,6 +113,7 @@ class Host:
             transport=transport,
             bulk=SimBulk(world.network, transport.door, transport.address),
             offload=Inline(),
+            replays=world.replays,
             retention=world.retention,
             clock=world.clock,
             machines={META_GROUP: world.machine},
@@ -191,6 +193,7 @@ class World:
         settings: Settings | None = None,
         retention: Retention | None = None,
         lying: bool = False,
+        replays: Replays | None = None,
     ) -> None:
         """`lying`: syncs return and do nothing."""
         loop = asyncio.get_running_loop()
@@ -204,6 +207,7 @@ class World:
         self.retention = retention or Retention()
         self.machine = machine
         self.lying = lying
+        self.replays = replays
         self.log: list[str] = []
         self.hosts = [Host(self, NodeId(n)) for n in range(1, nodes + 1)]
 
