@@ -11,7 +11,7 @@ from tests.cli.running import raftlog, serving
 
 FLAGS = (
     "--snapshot-entries 5 --snapshot-bytes 3MiB --snapshot-age 0.5 "
-    "--keep-entries 0 --keep-bytes 1KiB --most-bytes 2GiB"
+    "--keep-entries 0 --keep-bytes 1KiB --keep-age 7.5 --most-bytes 2GiB"
 )
 FILE = """
 snapshot-entries = 5
@@ -19,6 +19,7 @@ snapshot-bytes = "3 MiB"
 snapshot-age = 0.5
 keep-entries = 0
 keep-bytes = 1024
+keep-age = 7.5
 most-bytes = "2GiB"
 """
 
@@ -39,6 +40,7 @@ def test_retention_is_given_shown_and_kept_to(how: str, tmp_path: Path) -> None:
         "age": 500_000,
         "keep_entries": 0,
         "keep_bytes": 1024,
+        "keep_age": 7_500_000,
         "most_bytes": 2 << 30,
     }
     (snapshot,) = json.loads(taken.out)["snapshots"]
@@ -59,6 +61,7 @@ def test_the_defaults_shown_are_the_defaults(capsys: pytest.CaptureFixture[str])
         ("--snapshot-age", f"[default: {default.age // 1_000_000}"),
         ("--keep-entries", f"[default: {default.keep_entries}"),
         ("--keep-bytes", "[default: 16 MiB]"),
+        ("--keep-age", f"[default: {default.keep_age // 1_000_000}"),
         ("--most-bytes", "[default: 1 GiB]"),
     ):
         assert words in shown.partition(flag)[2].partition(" --")[0]
