@@ -24,6 +24,7 @@ from raftlog.core.message import (
     VoteRequest,
     VoteResponse,
 )
+from raftlog.core.ready import PeerFull
 
 KINDS: dict[str, type[Message]] = {
     "pre-vote": PreVoteRequest,
@@ -171,13 +172,18 @@ def _rest_text(message: Message) -> str:
         case Heartbeat():
             return f"round {message.round}, commit {message.commit}"
         case HeartbeatAck():
-            return f"round {message.round}, applied {message.applied}"
+            return f"round {message.round}, applied {message.applied}{', full' if message.full else ''}"
         case ReadIndexRequest():
             return str(message.id.counter)
         case ReadIndexResponse():
             return f"{message.id.counter}: {'refused' if message.index is None else message.index}"
         case SnapshotOffer():
             return f"state at {message.last}"
+
+
+def full_text(who: str, event: PeerFull) -> str:
+    """`n1 hears that the disk of n2 is full`."""
+    return f"{who} hears that the disk of {node_text(event.peer)} {'is full' if event.full else 'has space'}"
 
 
 def _granted(granted: bool) -> str:

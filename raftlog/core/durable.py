@@ -17,6 +17,11 @@ class HardState(msgspec.Struct, frozen=True, array_like=True):
     vote: NodeId | None = None
     commit: Index = 0
 
+    def newest(self, other: "HardState") -> "HardState":
+        """The later of two that one node has written."""
+        mine, theirs = ((each.term, each.vote is not None, each.commit) for each in (self, other))
+        return self if mine >= theirs else other
+
 
 class SnapshotMeta(msgspec.Struct, frozen=True):
     """What stands for a prefix of the log: its last entry, the membership in force there, the last log time.

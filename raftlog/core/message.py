@@ -101,6 +101,8 @@ class HeartbeatAck(Envelope, frozen=True, kw_only=True):
     applied: Index
     digest: int
     """The running digest of the sender's state machine at `applied` (u64)."""
+    full: bool = False
+    """Its disk has no space for further commands: sending them is of no use."""
 
 
 class ReadIndexRequest(Envelope, frozen=True, kw_only=True):

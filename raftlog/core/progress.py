@@ -42,6 +42,8 @@ class Progress:
     """What its last heartbeat answer said it had applied, and the digest of its state there."""
     impaired: bool = False
     """What it needs is unreadable here; nothing is sent until the log is repaired."""
+    full: bool = False
+    """Its disk has no space for further commands: it is sent only what a term needs to open."""
     acked_round: int = 0
     moved_at: Micros = 0
     """When something under way was last acknowledged, or first sent."""
@@ -107,6 +109,15 @@ class Progress:
         self.mode, self.probing, self.next_index = Mode.PROBE, False, next_index
         self.inflight.clear()
         self.inflight_bytes = 0
+
+    def has_space(self, again: bool) -> bool:
+        """What its last heartbeat answer says of its disk; True when that is news. What it dropped is sent again."""
+        if self.full is not again:
+            return False
+        self.full = not again
+        if again and self.mode is Mode.REPLICATE:
+            self.probe_from(self.match_index + 1)
+        return True
 
     def needs_snapshot(self) -> None:
         """What comes next is compacted."""

@@ -102,14 +102,35 @@ class Raft:
         state = self._state
         self._at(now)
         assert self._writes, "storage reports a write that was never handed over"
-        self._writes.popleft()
+        handed_over, _ = self._writes.popleft()
         state.writing_since = self._writes[0][0] if self._writes else None
+        state.wrote_within(state.now - handed_over)
         self._installs_done()
         if hard_state is not None:
-            state.synced = hard_state
+            state.synced = state.synced.newest(hard_state)
         if last is not None:
             state.log.mark_durable(last, rewritten_from=self._rewritten_from)
         self._change(self._role.synced())
+
+    def hard_state_done(self, hard_state: HardState, now: Micros) -> None:
+        """Term and vote of writes that are still under way are synced, ahead of their entries.
+
+        For storage that has no space for entries and some left for these: what waited for term and vote alone, as all
+        `messages_after_sync` do, may go. `storage_done` is due for each of these writes all the same, in their order.
+        """
+        state = self._state
+        self._at(now)
+        state.synced = state.synced.newest(hard_state)
+        self._change(self._role.synced())
+
+    def disk_room(self, room: int | None, now: Micros) -> None:
+        """How many bytes of commands storage has room for while it finds no more space; None: it finds it.
+
+        Without space a leader refuses commands, and gives up its office as soon as another has space and all its
+        entries; a follower takes no more than there is room for. Entries without commands are always taken.
+        """
+        self._at(now)
+        self._state.room = room
 
     @property
     def _rewritten_from(self) -> Index | None:
@@ -271,6 +292,11 @@ class Raft:
         return self._state.hole
 
     @property
+    def slow(self) -> bool:
+        """Whether its disk has let it down: it took an election timeout over a write and was not prompt since."""
+        return self._state.slow
+
+    @property
     def applied_index(self) -> Index:
         """The highest index reported by `applied`."""
         return self._state.applied
@@ -306,6 +332,8 @@ class Raft:
             durable=state.log.durable,
             snapshot=state.snapshot.index,
             impaired=state.impaired,
+            full=state.room is not None,
+            slow=state.slow,
             digest=state.digest,
             runs=state.log.runs,
             membership=state.membership,
@@ -324,6 +352,7 @@ class Raft:
                 progress.next_index,
                 progress.applied,
                 progress.digest,
+                progress.full,
             )
             for peer, progress in self._role.progress.items()
         )

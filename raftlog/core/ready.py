@@ -111,6 +111,13 @@ class Healed(msgspec.Struct, frozen=True):
     at: Index
 
 
+class PeerFull(msgspec.Struct, frozen=True):
+    """A follower's disk has no space for further commands, or has space again."""
+
+    peer: NodeId
+    full: bool
+
+
 class SnapshotContradicts(msgspec.Struct, frozen=True):
     """A fetched snapshot that cannot be of this group's history: some node has lost or changed what was decided."""
 
@@ -118,7 +125,7 @@ class SnapshotContradicts(msgspec.Struct, frozen=True):
     reason: str
 
 
-Event: TypeAlias = RoleChanged | PeerImpaired | MessageRefused | Healed | SnapshotContradicts
+Event: TypeAlias = RoleChanged | PeerImpaired | PeerFull | MessageRefused | Healed | SnapshotContradicts
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -165,4 +172,11 @@ class Busy(msgspec.Struct, frozen=True):
     retry_after: Micros
 
 
-Proposal: TypeAlias = Proposed | NotLeader | Busy
+class NoSpace(msgspec.Struct, frozen=True):
+    """Nothing was appended: the disks of these nodes are full, and without them no majority can store a command."""
+
+    nodes: tuple[NodeId, ...]
+    retry_after: Micros
+
+
+Proposal: TypeAlias = Proposed | NotLeader | Busy | NoSpace

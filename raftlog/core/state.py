@@ -14,6 +14,9 @@ from raftlog.core.outbox import Outbox
 from raftlog.core.ready import Healed, IndexRange, MessageRefused
 from raftlog.core.settings import MAX_VOTE_SPAN, Settings
 
+ENTRY_ROOM = 1024
+"""What an entry is charged with besides its bytes."""
+
 
 class State:
     """One node's part of one group, whatever its role.
@@ -33,6 +36,7 @@ class State:
         "applied",
         "committed",
         "digest",
+        "dragging",
         "fetching",
         "group",
         "handed",
@@ -46,6 +50,7 @@ class State:
         "now",
         "outbox",
         "random",
+        "room",
         "settings",
         "snapshot",
         "synced",
@@ -100,6 +105,10 @@ class State:
         """The first index known to be unreadable here: such a node promises nothing at or beyond it."""
         self.impaired = recovered.impaired
         """It had to give up entries that it may have acknowledged: it neither votes nor campaigns (see `heal`)."""
+        self.room: int | None = None
+        """Bytes of commands that storage has room for before it finds more space; None: it has found it."""
+        self.dragging = False
+        """Its disk took too long over a write and has not completed one promptly since."""
         self.fetching: EntryId | None = None
         """The snapshot the driver was asked to get and has not reported."""
         self.installing = False
@@ -154,6 +163,24 @@ class State:
     def may_campaign(self) -> bool:
         """Only a voter with a whole log and a working state machine asks for votes."""
         return self.may_lead and self.whole and self.membership.may_vote(self.node)
+
+    @property
+    def slow(self) -> bool:
+        """Whether its disk drags, or is at a write for an election timeout."""
+        since = self.writing_since
+        return self.dragging or (since is not None and self.now - since >= self.settings.election_timeout)
+
+    def wrote_within(self, took: Micros) -> None:
+        """A write has completed. On a full disk it may have waited for space, which says nothing of the device."""
+        if took <= self.settings.heartbeat:
+            self.dragging = False
+        elif took >= self.settings.election_timeout and self.room is None:
+            self.dragging = True
+
+    @property
+    def reluctant(self) -> bool:
+        """Whether its disk makes it a poor leader: others come first, where there are others."""
+        return (self.room is not None or self.slow) and not self.alone
 
     @property
     def whole(self) -> bool:
@@ -215,6 +242,8 @@ class State:
     def _extend(self, entries: Sequence[Entry]) -> None:
         self.log.append(entries)
         self.unwritten.extend(entries)
+        if self.room is not None:
+            self.room = max(0, self.room - sum(map(room_for, entries)))
         self._last_log_time = entries[-1].log_time
         for entry in entries:
             if entry.kind is EntryKind.MEMBERSHIP:
@@ -361,7 +390,18 @@ class State:
         first, self.handed = self.handed + 1, self._appliable
         return IndexRange(first, self.handed)
 
+    def has_room(self, entries: Sequence[Entry]) -> bool:
+        """Whether storage has room for these. What carries no commands always finds the room kept for it."""
+        if self.room is None or all(entry.kind is not EntryKind.COMMANDS for entry in entries):
+            return True
+        return sum(map(room_for, entries)) <= self.room
+
     def take_outbox(self) -> Outbox:
         """What has piled up, leaving an empty outbox."""
         taken, self.outbox = self.outbox, Outbox()
         return taken
+
+
+def room_for(entry: Entry) -> int:
+    """Bytes an entry takes on disk at most, the batch it may be alone in included."""
+    return entry.size + ENTRY_ROOM

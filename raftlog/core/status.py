@@ -17,6 +17,8 @@ class PeerStatus(msgspec.Struct, frozen=True):
     applied: Index = 0
     """What its last heartbeat answer said it had applied, and the digest of its state there."""
     digest: int = 0
+    full: bool = False
+    """Its disk has no space for further commands."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +39,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Of the newest durable snapshot; the log may begin earlier, at `first`."""
     impaired: bool
     """It gave up damaged entries that it may have acknowledged: no vote until it has them again."""
+    full: bool
+    """Its disk has no space for further commands."""
+    slow: bool
+    """Its disk took an election timeout over a write, or is at one that long, and was not prompt since."""
     digest: int
     runs: tuple[TermRun, ...]
     """Where each term begins in the retained log; the first run is the base's."""

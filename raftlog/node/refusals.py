@@ -47,6 +47,17 @@ class Refusals:
         """For a reason of the caller's; names the leader."""
         return refusal(Kind.FAILED, reason, leader=self.leader_address, retry_after=retry_after)
 
+    def no_space(self, nodes: Sequence[NodeId], retry_after: Micros) -> Result:
+        """Too few disks have space for a command."""
+        names = [self._name(node) for node in nodes]
+        disks = f"the disk of {names[0]} is" if len(names) == 1 else f"the disks of {', '.join(names)} are"
+        reason = f"{disks} full: free some space there; reads go on, and writes do as soon as there is space"
+        return self.refused(reason, retry_after)
+
+    def _name(self, node: NodeId) -> str:
+        member = self._raft.membership.member(node)
+        return f"{node:016x}" if member is None or not member.name else member.name
+
     def busy(self, reason: str, retry_after: Micros | None = None) -> Result:
         """Too much at once."""
         retry_after = retry_after or self._retry_after

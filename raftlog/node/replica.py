@@ -17,6 +17,7 @@ from raftlog.core.ready import (
     IndexRange,
     Load,
     Missing,
+    NoSpace,
     NotLeader,
     Proposed,
     ReadRefused,
@@ -299,6 +300,8 @@ class Replica:
                 self._gathers_until = now + GATHER_AT_MOST
             case Busy(retry_after=retry_after):
                 refuse_all(parts, self._words.busy("too much is undecided", retry_after))
+            case NoSpace(nodes=nodes, retry_after=retry_after):
+                refuse_all(parts, self._words.no_space(nodes, retry_after))
             case NotLeader():
                 refuse_all(parts, self._words.not_leader())
 

@@ -7,6 +7,7 @@ from raftlog.core.ready import (
     Event,
     Healed,
     MessageRefused,
+    PeerFull,
     PeerImpaired,
     RoleChanged,
     SnapshotContradicts,
@@ -24,6 +25,9 @@ def tell(event: Event, group: GroupId, on_event: OnEvent) -> None:
             on_event(f"role: {event.role}", {"group": group, **fields})
         case PeerImpaired():
             on_event(event.reason, {"group": group, "peer": f"{event.peer:016x}"})
+        case PeerFull():
+            text = "the disk of a follower is full" if event.full else "a follower's disk has space again"
+            on_event(text, {"group": group, "peer": f"{event.peer:016x}"})
         case MessageRefused():
             fields = {"group": group, "peer": f"{event.sender:016x}"}
             on_event(f"refused a message: {event.reason}", fields)

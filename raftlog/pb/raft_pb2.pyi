@@ -618,19 +618,23 @@ class HeartbeatAck(_message.Message):
     ROUND_FIELD_NUMBER: _builtins.int
     APPLIED_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    FULL_FIELD_NUMBER: _builtins.int
     round: _builtins.int
     applied: _builtins.int
     digest: _builtins.int
+    full: _builtins.bool
+    """its disk has no space for further commands"""
     def __init__(
         self,
         *,
         round: _builtins.int = ...,
         applied: _builtins.int = ...,
         digest: _builtins.int = ...,
+        full: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "digest", b"digest", "round", b"round"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "digest", b"digest", "full", b"full", "round", b"round"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -113,8 +113,10 @@ def _fill(outer: pb.Message, message: Message) -> None:
             outer.append_rejected.CopyFrom(pb.AppendRejected(prev=_position(prev), hint=_position(hint)))
         case Heartbeat(round=number, commit=commit, vote_span=span):
             outer.heartbeat.CopyFrom(pb.Heartbeat(round=number, commit=commit, vote_span=span))
-        case HeartbeatAck(round=number, applied=applied, digest=digest):
-            outer.heartbeat_ack.CopyFrom(pb.HeartbeatAck(round=number, applied=applied, digest=digest))
+        case HeartbeatAck(round=number, applied=applied, digest=digest, full=full):
+            outer.heartbeat_ack.CopyFrom(
+                pb.HeartbeatAck(round=number, applied=applied, digest=digest, full=full)
+            )
         case ReadIndexRequest(id=request):
             outer.read_index_request.CopyFrom(pb.ReadIndexRequest(id=_request(request)))
         case ReadIndexResponse(id=request, index=index):
@@ -193,6 +195,7 @@ def _message(outer: pb.Message) -> Message:
                 round=ack.round,
                 applied=ack.applied,
                 digest=ack.digest,
+                full=ack.full,
             )
         case "pre_vote_request":
             last = _entry_id(outer.pre_vote_request, "last", outer.pre_vote_request.last)

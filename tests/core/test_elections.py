@@ -106,7 +106,7 @@ def test_own_vote_counts_once_it_is_durable() -> None:
     )
     raft.step(VoteRequest(group=GroupId(1), sender=NodeId(2), to=NodeId(1), term=1, last=EntryId(0, 0)), 0)
     older = raft.ready()
-    raft.tick(10_000_000, 0)
+    raft.campaign(10_000_000)
     raft.step(
         PreVoteResponse(
             group=GroupId(1), sender=NodeId(3), to=NodeId(1), term=1, proposed_term=2, granted=True

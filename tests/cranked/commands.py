@@ -21,7 +21,7 @@ from raftlog.core.durable import HardState, SnapshotMeta
 from raftlog.core.ids import NOTHING, NodeId
 from raftlog.core.membership import MembershipAt
 from raftlog.core.message import AppendRequest, Message
-from raftlog.core.ready import Busy, Missing, NotLeader, Proposed
+from raftlog.core.ready import Busy, Missing, NoSpace, NotLeader, Proposed
 from raftlog.core.settings import Settings
 from raftlog.core.status import Status
 from tests.cranked.expect import Expectations
@@ -114,6 +114,9 @@ class Commands:
                     self._say("propose", f"{name} does not lead, {node_text(leader)} does")
                 case Busy():
                     self._say("propose", f"{name} is busy")
+                case NoSpace(nodes):
+                    full = ", ".join(map(node_text, nodes))
+                    self._say("propose", f"{name} refuses {text[:24]}: no space at {full}")
 
     def do_read(self, name: str) -> None:
         """`read n1`: begin a linearizable read; reads of one node are numbered from 1."""
@@ -278,6 +281,18 @@ class Commands:
         """`sync n1 [2]`: complete its oldest write, or several."""
         for _ in range(int(count)):
             self.cluster.sync(node(name))
+
+    def do_full_disk(self, name: str, room: str = "0") -> None:
+        """`full-disk n1 [2000]`: its disk has no space for commands, or for so many bytes of them."""
+        self.cluster.room(node(name), int(room))
+
+    def do_space(self, name: str) -> None:
+        """`space n1`: its disk has space again."""
+        self.cluster.room(node(name), None)
+
+    def do_overtake(self, name: str) -> None:
+        """`overtake n1`: term and vote of its held writes are synced ahead of their entries."""
+        self.cluster.overtake(node(name))
 
     def do_fail_disk(self, name: str) -> None:
         """`fail-disk n1`: a write fails; the driver stops such a node at once."""

@@ -83,6 +83,10 @@ class Expectations:
             case (name, "base", text):
                 base = self._written(name).base.last
                 _hold(base == position(text), f"its log begins after {base}")
+            case (name, (("full" | "slow") as what)):
+                _hold(getattr(self._status(name), what), f"it is not {what}")
+            case (name, "not", (("full" | "slow") as what)):
+                _hold(not getattr(self._status(name), what), f"it is {what}")
             case (name, ("impaired" | "whole") as how):
                 impaired = self._status(name).impaired
                 _hold(impaired == (how == "impaired"), f"impaired is {impaired}")
@@ -154,6 +158,8 @@ class Expectations:
         words = words[1:]
         while words:
             match words:
+                case ("full", *words):
+                    _hold(peer.full, "its disk has space")
                 case (("probe" | "replicate" | "snapshot") as mode, *words):
                     _hold(peer.mode == mode, f"it is in {peer.mode}")
                 case ("match", number, *words):

@@ -86,7 +86,7 @@ def _messages() -> st.SearchStrategy[Message]:
         st.builds(AppendAccepted, **ends, match=u64),
         st.builds(AppendRejected, **ends, prev=positions, hint=positions),
         st.builds(Heartbeat, **ends, round=u64, commit=u64, vote_span=u64),
-        st.builds(HeartbeatAck, **ends, round=u64, applied=u64, digest=u64),
+        st.builds(HeartbeatAck, **ends, round=u64, applied=u64, digest=u64, full=st.booleans()),
         st.builds(ReadIndexRequest, **ends, id=requests),
         st.builds(ReadIndexResponse, **ends, id=requests, index=st.none() | u64),
         st.builds(SnapshotOffer, **ends, last=positions),

@@ -11,7 +11,7 @@ from jepsen_like.sim.core.network import Network
 from jepsen_like.sim.core.store import Store
 from jepsen_like.sim.image import Image, Snapshot, Write
 from jepsen_like.sim.invariants import Checker
-from jepsen_like.sim.notation import entry_text, hard_text, message_text, node_text
+from jepsen_like.sim.notation import entry_text, full_text, hard_text, message_text, node_text
 from raftlog.core.durable import HardState, SnapshotMeta, fresh
 from raftlog.core.entry import Entry, EntryKind
 from raftlog.core.ids import NOTHING, Boot, GroupId, Index, Micros, NodeId, RequestId
@@ -26,6 +26,7 @@ from raftlog.core.ready import (
     Load,
     MessageRefused,
     Missing,
+    PeerFull,
     PeerImpaired,
     Proposal,
     Read,
@@ -318,6 +319,20 @@ class Cluster:
         self._sync_one(self.servers[node])
         self.settle(node)
 
+    def room(self, node: NodeId, room: int | None) -> None:
+        """Tell a node how many bytes of commands its disk has room for; None: enough."""
+        self.core(node).disk_room(room, self.now)
+        self.settle(node)
+
+    def overtake(self, node: NodeId) -> None:
+        """Term and vote of a node's pending writes become durable ahead of their entries."""
+        server = self.servers[node]
+        hard_state, messages = server.store.overtake()
+        self.checker.synced(node)
+        self._send(messages)
+        self.core(node).hard_state_done(hard_state, self.now)
+        self.settle(node)
+
     def load(self, node: NodeId, *, found: tuple[Entry, ...] | Missing | None = None) -> None:
         """Answer a node's oldest load, with what its disk has or with what was `found`."""
         server = self.servers[node]
@@ -537,6 +552,8 @@ class Cluster:
                 self.say("role", f"{who}@{event.term} {event.role}{under}: {event.reason}")
             case PeerImpaired():
                 self.say("event", f"{who} cannot serve {node_text(event.peer)}: {event.reason}")
+            case PeerFull():
+                self.say("event", full_text(who, event))
             case MessageRefused():
                 self.say("event", f"{who} refuses {node_text(event.sender)}: {event.reason}")
             case Healed():

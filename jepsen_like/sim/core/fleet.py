@@ -30,7 +30,7 @@ from jepsen_like.sim.invariants import Checker
 from jepsen_like.sim.invariants.conduct import Conduct
 from jepsen_like.sim.invariants.view import View
 from jepsen_like.sim.links import Link
-from jepsen_like.sim.notation import KINDS, entry_text, hard_text, message_text, node_text
+from jepsen_like.sim.notation import KINDS, entry_text, full_text, hard_text, message_text, node_text
 from jepsen_like.sim.plan import Plan
 from raftlog.core.durable import HardState, SnapshotMeta, fresh
 from raftlog.core.entry import Entry
@@ -48,7 +48,9 @@ from raftlog.core.ready import (
     Load,
     MessageRefused,
     Missing,
+    NoSpace,
     NotLeader,
+    PeerFull,
     PeerImpaired,
     Proposed,
     Read,
@@ -220,7 +222,7 @@ class Fleet:
                 process.proposals.setdefault(id.index, []).append((id, ticket))
             case NotLeader(leader):
                 self.answer(ticket, Refused(leader))
-            case CoreBusy(retry_after):
+            case CoreBusy(retry_after) | NoSpace(_, retry_after):
                 self.counts["event/busy"] += 1
                 self.answer(ticket, Busy(retry_after))
 
@@ -589,6 +591,8 @@ class Fleet:
                     self._trace.tell(host.name, "event", f"{host.name} is whole again at {event.at}")
                 case SnapshotContradicts():
                     self._trace.tell(host.name, "event", f"{host.name} refuses a snapshot: {event.reason}")
+                case PeerFull():
+                    self._trace.tell(host.name, "event", full_text(host.name, event))
                 case MessageRefused():
                     text = f"{host.name} refuses {node_text(event.sender)}: {event.reason}"
                     self._trace.tell(host.name, "event", text)

@@ -2,11 +2,13 @@
 
 from collections import deque
 from collections.abc import Sequence
+from functools import reduce
 
 from jepsen_like.sim.image import Image, Snapshot, Write
-from raftlog.core.durable import Recovered
+from raftlog.core.durable import HardState, Recovered
 from raftlog.core.entry import Entry
 from raftlog.core.ids import Index
+from raftlog.core.message import Message
 
 
 class Store:
@@ -48,6 +50,17 @@ class Store:
         write = self.pending.popleft()
         self.durable.take(write)
         return write
+
+    def overtake(self) -> tuple[HardState, tuple[Message, ...]]:
+        """The newest hard state that waits becomes durable, though its entries do not; and what waits for it alone."""
+        newest = reduce(HardState.newest, (each.hard_state for each in self.pending if each.hard_state))
+        messages = tuple(message for each in self.pending for message in each.after)
+        commit = min(newest.commit, max(self.durable.last.index, self.durable.hard_state.commit))
+        self.durable.hard_state = HardState(newest.term, newest.vote, commit)
+        self.pending = deque(
+            Write(newest if each.hard_state else None, each.entries, (), each.base) for each in self.pending
+        )
+        return newest, messages
 
     def crash(self, keeping: int = 0) -> int:
         """Lose what is not synced, but for the first `keeping` writes, which happened to reach the disk; how many."""

@@ -27,11 +27,12 @@ from typing import Any, Final, TypeAlias, TypeVar
 from raftlog.core.ids import Micros, NodeId
 from raftlog.core.log import Log
 from raftlog.core.outbox import Outbox
+from raftlog.core.outrun import Outrun
 from raftlog.core.progress import Progress
 from raftlog.core.raft import Raft
 from raftlog.core.reads import Reads
 from raftlog.core.roles.candidate import Candidate, PreCandidate
-from raftlog.core.roles.follower import Follower
+from raftlog.core.roles.follower import SPARED, Follower
 from raftlog.core.roles.leader import Leader
 from raftlog.core.settings import Settings
 from raftlog.core.state import State
@@ -140,9 +141,9 @@ PLANS: Final[dict[type, Plan]] = {
         Plan(Raft, "_installing _shown", _state=_PART, _role=_PART, _writes=_DEQUE),
         Plan(
             State,
-            "_last_log_time _unwritten_base _written applied committed digest fetching group handed hole impaired"
-            " installing may_lead node now settings snapshot synced term vote votes_refused_until wall wall_at"
-            " writing_since",
+            "_last_log_time _unwritten_base _written applied committed digest dragging fetching group handed hole"
+            " impaired installing may_lead node now room settings snapshot synced term vote votes_refused_until"
+            " wall wall_at writing_since",
             log=_PART,
             memberships=_LIST,
             outbox=_EMPTY,
@@ -157,7 +158,7 @@ PLANS: Final[dict[type, Plan]] = {
         ),
         Plan(
             Follower,
-            "_leader _patience_ends verified _owes_ack _healing _healing_until _whole_at",
+            "_leader _patience_ends verified _owes_ack _spared _healing _healing_until _whole_at",
             state=_ITS_CORE,
             _reads=_ORDERED,
         ),
@@ -170,10 +171,12 @@ PLANS: Final[dict[type, Plan]] = {
             progress=_PEERS,
             _reads=_PART,
             _undecided=_DEQUE,
+            _outrun=_PART,
         ),
+        Plan(Outrun, "_level _since _late"),
         Plan(
             Progress,
-            "next_index heard_at match_index mode probing loading offered impaired acked_round moved_at"
+            "next_index heard_at match_index mode probing loading offered impaired full acked_round moved_at"
             " inflight_bytes",
             applied=_STATELESS,  # shown to people, decides nothing
             digest=_STATELESS,
@@ -201,11 +204,13 @@ def rest(core: Raft) -> None:
     match role:
         case Follower():
             role._patience_ends, role._healing_until = NOW + ELECTION_TIMEOUT, 0
+            role._spared = SPARED  # a lost patience stands for as many as it takes until it campaigns
             role._reads = dict.fromkeys(role._reads, NOW + ELECTION_TIMEOUT)
         case PreCandidate() | Candidate():
             role._patience_ends = NOW + ELECTION_TIMEOUT
         case Leader():
             role._heartbeat_due, role._wall_offset = NOW + HEARTBEAT, WALL
+            role._outrun._since = NOW
             for progress in role.progress.values():
                 progress.heard_at = progress.moved_at = NOW
         case _:

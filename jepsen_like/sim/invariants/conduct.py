@@ -52,7 +52,8 @@ class Conduct:
     - I9: nobody counts an acknowledgement of an earlier term; the follower's log may have been cut since.
     - Q1: nobody leads on who has heard no majority for `PATIENCE` election timeouts; seen at its ticks.
     - R2: nobody leads as long without an entry of its own term, for until then it neither decides nor vouches.
-    - W10: nobody leads on whose disk has not completed a write for as long.
+    - W10: nobody leads on whose disk has not completed a write for as long, while a majority of others has completed
+      as much and more: they would do better without it.
     """
 
     def __init__(self, membership: Membership, election_timeout: Micros) -> None:
@@ -164,8 +165,13 @@ class Conduct:
             raise _broken(
                 "R2", node, f"leads term {state.term} since {life.since}; its log ends at {state.log.last}"
             )
-        if life.writing and life.writing[0] <= since:
+        if life.writing and life.writing[0] <= since and self._outrun(life, node):
             raise _broken("W10", node, f"leads on at {now}, with a write under way since {life.writing[0]}")
+
+    def _outrun(self, life: _Life, node: NodeId) -> bool:
+        durable = life.view.state.log.durable
+        others = [peer for peer in self._voters if peer != node]
+        return self._most({peer for peer in others if (self._match(life, peer) or 0) > durable})
 
     def _changes(self, node: NodeId, now: Micros) -> None:
         life = self._lives[node]

@@ -23,6 +23,9 @@ from raftlog.core.roles.role import Ask, Change, Role
 from raftlog.core.settings import MAX_VOTE_SPAN
 from raftlog.core.state import State
 
+SPARED = 2
+"""How often a node with a poor disk lets its patience run out without asking for votes."""
+
 
 class Follower(Role):
     """Waits for a leader, then follows it.
@@ -48,6 +51,8 @@ class Follower(Role):
         """When to ask it again."""
         self._whole_at: Index | None = None
         """The leader's answer: with everything up to here this node is whole again."""
+        self._spared = 0
+        """How often it has left the election to others since it last heard a leader."""
 
     @property
     def deadline(self) -> Micros:
@@ -70,7 +75,14 @@ class Follower(Role):
             return None
         self._patience_ends = self.state.patience()
         self._leader, self._owes_ack = None, False
-        return Ask("heard no leader for an election timeout") if self.state.may_campaign else None
+        if not self.state.may_campaign or self._leaves_it_to_others():
+            return None
+        return Ask("heard no leader for an election timeout")
+
+    def _leaves_it_to_others(self) -> bool:
+        """A full or slow disk is no place for a leader: whoever has a better one gets the first chances."""
+        self._spared += 1
+        return self.state.reluctant and self._spared <= SPARED
 
     def step(self, message: Message) -> Change | None:
         """Serve the leader and those who want votes."""
@@ -115,6 +127,7 @@ class Follower(Role):
             )
             return False
         self._leader = sender
+        self._spared = 0
         self._patience_ends = self.state.patience()
         return True
 
@@ -132,7 +145,10 @@ class Follower(Role):
         self.verified = max(self.verified, message.commit)
         state.commit_to(message.commit)
         head = state.head(message.sender)
-        state.send(HeartbeatAck(**head, round=message.round, applied=state.applied, digest=state.digest))
+        full = state.room is not None
+        state.send(
+            HeartbeatAck(**head, round=message.round, applied=state.applied, digest=state.digest, full=full)
+        )
         self._heal()
 
     def _append(self, message: AppendRequest) -> None:
@@ -156,12 +172,12 @@ class Follower(Role):
             self._acknowledge()
 
     def _take(self, message: AppendRequest, new: Sequence[Entry]) -> bool:
-        """Write new entries, unless they contradict what is decided or memory for unsynced ones has run out."""
+        """Write new entries, unless they contradict what is decided or there is no more memory or space for them."""
         state = self.state
         if new[0].index <= state.committed:
             state.refuse(message, f"entry {new[0].id} contradicts what is committed up to {state.committed}")
             return False
-        if state.log.undurable_bytes > state.settings.max_undecided:
+        if state.log.undurable_bytes > state.settings.max_undecided or not state.has_room(new):
             return False
         state.splice(new)
         return True

@@ -16,12 +16,15 @@ from raftlog.core.message import (
     SnapshotOffer,
     VoteRequest,
 )
+from raftlog.core.outrun import Outrun
 from raftlog.core.progress import Mode, Progress
 from raftlog.core.reads import ReadRequest, Reads
 from raftlog.core.ready import (
     Busy,
     Load,
     Missing,
+    NoSpace,
+    PeerFull,
     PeerImpaired,
     Proposal,
     Proposed,
@@ -54,6 +57,7 @@ class Leader(Role):
         """Wall clock minus monotonic clock, read once: log time runs evenly through a leadership."""
         self._undecided: deque[tuple[Index, int]] = deque()
         self._undecided_bytes = 0
+        self._outrun = Outrun()
         self.opening: Index = 0
         """The index of its no-op: the first entry of its own term."""
 
@@ -81,17 +85,33 @@ class Leader(Role):
     # -- time
 
     def tick(self) -> Change | None:
-        """Send heartbeats; resign without a quorum or with a disk that does not answer."""
+        """Send heartbeats; resign without a quorum, or where another's disk does what this one does not."""
         state = self.state
         if not state.membership.quorum.agrees(self._in_contact):
             return Follow(None, "heard no quorum for an election timeout")
-        if (
-            state.writing_since is not None
-            and state.now - state.writing_since >= state.settings.election_timeout
-        ):
-            return Follow(None, "its disk has not completed a write for an election timeout")
+        if state.slow and self._without_self() > state.log.durable:
+            state.dragging = True
+            return Follow(None, "its disk has not completed a write for an election timeout, others have")
+        if state.room is not None and (heir := self._has_space_and_all()) is not None:
+            return Follow(None, f"its disk is full, and {heir} has space")
         if state.now >= self._heartbeat_due:
             self._heartbeat()
+        return None
+
+    def _without_self(self) -> Index:
+        """What a quorum without this node has on disk; 0 where there is none, and resigning would gain nothing."""
+        me = self.state.node
+        return self.state.membership.quorum.committed(lambda node: 0 if node == me else self._match(node))
+
+    def _has_space_and_all(self) -> NodeId | None:
+        """A voter in contact that has space for commands, and everything that is in this log: it would be elected."""
+        last = self.state.log.last.index
+        for node in self.state.membership.quorum.voters:
+            progress = self.progress.get(node)
+            if progress is None or progress.full or progress.acked_round == 0:
+                continue  # whether it is full is known from its first answer to a heartbeat on
+            if progress.match_index == last and self._in_contact(node):
+                return node
         return None
 
     def _in_contact(self, node: NodeId) -> bool:
@@ -148,6 +168,9 @@ class Leader(Role):
             self._is_nearer(message.sender, progress, news)
         if news and message.match > self.state.committed:
             self._advance_commit()
+        if news and message.match > self.state.log.durable and not self._outrun.waits:
+            if (level := self._without_self()) > self.state.log.durable:
+                self._outrun.others_have(level, self.state.now)
 
     def _is_nearer(self, peer: NodeId, progress: Progress, news: bool) -> None:
         """It may still need more than this log has: it is offered a newer snapshot then, once for each step."""
@@ -160,6 +183,8 @@ class Leader(Role):
     def _heartbeat_acked(self, message: HeartbeatAck, progress: Progress) -> None:
         progress.acked_round = max(progress.acked_round, message.round)
         progress.applied, progress.digest = message.applied, message.digest
+        if progress.has_space(not message.full):
+            self.state.outbox.events.append(PeerFull(message.sender, message.full))
         self._release_reads()
         if progress.mode is Mode.SNAPSHOT:
             self._offer(message.sender, progress)
@@ -178,8 +203,12 @@ class Leader(Role):
 
     def synced(self) -> Change | None:
         """Its own disk has caught up."""
-        if self.state.log.durable > self.state.committed:
+        state = self.state
+        if state.log.durable > state.committed:
             self._advance_commit()
+        if self._outrun.own_has(state.log.durable, state.now, state.settings.election_timeout):
+            state.dragging = True
+            return Follow(None, "its disk is far slower than those of the others")
         return None
 
     def _advance_commit(self) -> None:
@@ -194,10 +223,24 @@ class Leader(Role):
     # -- proposals
 
     def propose(self, kind: EntryKind, payload: bytes) -> Proposal:
-        """Append an entry, unless too much is undecided already."""
+        """Append an entry, unless too much is undecided already or too few disks have space for it."""
+        if kind is EntryKind.COMMANDS and (full := self._without_space()):
+            return NoSpace(full, self.state.settings.election_timeout)
         if self._undecided_bytes + len(payload) > self.state.settings.max_undecided:
             return Busy(self.state.settings.heartbeat)
         return Proposed(self._create(kind, payload).id)
+
+    def _without_space(self) -> tuple[NodeId, ...]:
+        """The full voters, if this node is among them or the rest is no quorum; commands are refused then."""
+        state = self.state
+        if state.room is None and not any(progress.full for progress in self.progress.values()):
+            return ()
+        quorum = state.membership.quorum
+        full = tuple(node for node in quorum.voters if self._is_full(node))
+        return full if state.room is not None or not quorum.agrees(lambda node: node not in full) else ()
+
+    def _is_full(self, node: NodeId) -> bool:
+        return self.state.room is not None if node == self.state.node else self.progress[node].full
 
     def _create(self, kind: EntryKind, payload: bytes) -> Entry:
         entry = self.state.create(kind, payload, self._wall_offset + self.state.now)
@@ -226,18 +269,24 @@ class Leader(Role):
             self._heartbeat()
 
     def _can_send(self, progress: Progress) -> bool:
-        behind = progress.next_index <= self.state.log.last.index
+        behind = progress.next_index <= self._meant_for(progress)
         return behind and progress.may_send(self.state.settings.max_inflight)
+
+    def _meant_for(self, progress: Progress) -> Index:
+        """How far a follower is sent entries: one with a full disk as far as this term needs it, to open."""
+        return self.opening if progress.full else self.state.log.last.index
 
     def _send_entries(self, peer: NodeId, progress: Progress) -> None:
         state, first = self.state, progress.next_index
         if state.log.term_at(first - 1) is None:
             self._snapshot_needed(peer, progress)
             return
-        entries = state.log.recent(first, state.log.last.index, state.settings.max_append)
+        last = self._meant_for(progress)
+        entries = state.log.recent(first, last, state.settings.max_append)
         if entries is None:
             progress.loading = True
-            state.outbox.loads.append(Load(peer, first, state.log.durable, state.settings.max_append))
+            last = min(last, state.log.durable)
+            state.outbox.loads.append(Load(peer, first, last, state.settings.max_append))
             return
         self._replicate(peer, progress, entries)
 
