@@ -109,8 +109,9 @@ class Operator:
             linearizable: with `covers` 0: everything that was acknowledged anywhere before the call.
 
         Raises:
-            Unreachable: no answer came, or the node cannot tell what was acknowledged: nobody leads, or it lags.
-            Refused: it has no such group, or waits to be initialised.
+            Unreachable: no answer came.
+            Refused: it has no such group or waits to be initialised; or it cannot tell at the moment what was
+                acknowledged: nobody leads.
         """
         request = pb.SnapshotRequest(group=group, covers=covers, linearizable=linearizable)
         answer = await self._call(address, "Snapshot", request.SerializeToString(), 2 * _TIMEOUT)

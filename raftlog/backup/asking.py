@@ -2,11 +2,22 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
-from raftlog.admin import Operator, SnapshotReply
-from raftlog.core.ids import GroupId
+from raftlog.admin import SnapshotReply
+from raftlog.core.ids import GroupId, Index
 
 _POLL = 0.1
+
+
+class Snapshotter(Protocol):
+    """Of `raftlog.admin.Operator`, what is used here."""
+
+    async def snapshot(
+        self, address: str, group: GroupId, *, covers: Index = 0, linearizable: bool = False
+    ) -> SnapshotReply:
+        """See there."""
+        ...
 
 
 class NoSnapshot(Exception):
@@ -14,7 +25,7 @@ class NoSnapshot(Exception):
 
 
 async def take(
-    operator: Operator,
+    operator: Snapshotter,
     address: str,
     group: GroupId,
     *,

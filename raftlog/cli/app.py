@@ -23,6 +23,7 @@ _OWN = {
     "cluster": ("raftlog.cli.cluster", "Run several nodes on this machine, supervised."),
     "status": ("raftlog.cli.status", "Show every node: role, term, indexes, lag."),
     "snapshot": ("raftlog.cli.snapshot", "Have nodes take a snapshot now."),
+    "backup": ("raftlog.cli.backup", "Take a backup of a live cluster, or check one."),
     "log": ("raftlog.cli.log", "Read the files of a log: dump, verify."),
     "version": ("raftlog.cli.version", "Show the version."),
 }

@@ -5,6 +5,7 @@ from enum import IntEnum
 import click
 
 from raftlog.admin import Unreachable
+from raftlog.backup.format import BackupDamaged
 from raftlog.bootstrap import HalfInitialised
 from raftlog.machine.calls import CallUnknown
 from raftlog.storage import LogDamaged
@@ -24,7 +25,7 @@ class Exit(IntEnum):
     UNREACHABLE = 4
     """Nobody answered, and nothing was done."""
     DAMAGED = 5
-    """A log lost or changed something that had been synced."""
+    """A log or a backup lost or changed something that had been written for good."""
     INTERRUPTED = 130
     """Ctrl-C."""
 
@@ -48,7 +49,7 @@ def exit_of(error: Exception) -> int:
             return Exit.UNREACHABLE
         case CallUnknown() | HalfInitialised():
             return Exit.UNKNOWN
-        case LogDamaged():
+        case LogDamaged() | BackupDamaged():
             return Exit.DAMAGED
         case _:
             return Exit.FAILED

@@ -27,7 +27,6 @@ _CODES = {
     Code.INVALID_ARGUMENT: grpc.StatusCode.INVALID_ARGUMENT,
     Code.FAILED_PRECONDITION: grpc.StatusCode.FAILED_PRECONDITION,
     Code.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
-    Code.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
 }
 
 

@@ -63,7 +63,7 @@ class SnapshotService:
         covers = Index(asked.covers or max(self._node.applied(group), 1))
         if covers > self._node.applied(group):
             reason = f"group {group} is applied up to {self._node.applied(group)} here, not yet to {covers}"
-            raise CallRefused(Code.UNAVAILABLE, reason)
+            raise CallRefused(Code.FAILED_PRECONDITION, reason)
         making = self._node.snapshot_soon(group, covers)
         newest = self._node.newest_snapshot(group)
         return pb.SnapshotReply(
@@ -106,7 +106,9 @@ class SnapshotService:
         self._node.read(group, Level.LINEARIZABLE, done)
         refused = await answer
         if refused is not None:
-            raise CallRefused(Code.UNAVAILABLE, msgspec.msgpack.decode(refused.body, type=Refusal).reason)
+            raise CallRefused(
+                Code.FAILED_PRECONDITION, msgspec.msgpack.decode(refused.body, type=Refusal).reason
+            )
 
 
 def _wanted(group: GroupId, asked: pb.ReadSnapshotRequest) -> Wanted:

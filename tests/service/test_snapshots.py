@@ -95,7 +95,7 @@ def test_without_a_leader_nobody_can_tell_what_was_acknowledged() -> None:
         await asyncio.sleep(10)
         with pytest.raises(CallRefused, match="no leader is known") as refused:
             await asked(host, linearizable=True)
-        assert refused.value.code is Code.UNAVAILABLE
+        assert refused.value.code is Code.FAILED_PRECONDITION
         assert (await taken(host)).done, "its own state it can always write"
 
     story(13, tale)

@@ -14,6 +14,7 @@ from raftlog.node.retention import Retention
 from raftlog.replay import Replays
 from raftlog.service import Service
 from raftlog.storage import DiskError, Identity, Wal
+from raftlog.storage.snapshots import PART_SIZE
 from raftlog.testing.bulk import SimBulk
 from raftlog.testing.clock import SimClock
 from raftlog.testing.disk import SimDisk
@@ -104,6 +105,7 @@ class Host:
             entropy=world.clock.entropy,
             failpoints=self._armed(),
             repair=self.repair,
+            part_size=world.part_size,
         )
         transport = SimTransport(world.network, WireIdentity(self.id, CLUSTER, boot), f"{self.name}:1")
         node = Node(
@@ -208,6 +210,8 @@ class World:
         self.machine = machine
         self.lying = lying
         self.replays = replays
+        self.part_size = PART_SIZE
+        """Of the snapshots of nodes yet to be started."""
         self.log: list[str] = []
         self.hosts = [Host(self, NodeId(n)) for n in range(1, nodes + 1)]
 
