@@ -9,6 +9,8 @@ from jepsen_like.check import History, Value
 from jepsen_like.workloads.workload import Request, Workload
 from raftlog import CallFailed, CallUnknown, Client
 
+LAST = -1
+"""The client that asks what is asked last."""
 DEADLINE = 5.0
 """Seconds after which an operation is given up; what became of it is unknown."""
 
@@ -35,7 +37,7 @@ class Callers:
         """Ask until `stop`; returns when all is answered or given up."""
         async with asyncio.TaskGroup() as tasks:
             for number in range(clients):
-                tasks.create_task(self._ask(Random(self._random.random())), name=f"client {number}")
+                tasks.create_task(self._ask(number, Random(self._random.random())), name=f"client {number}")
 
     def stop(self) -> None:
         """Begin nothing more."""
@@ -53,15 +55,15 @@ class Callers:
                 await self._until_answered(client, request)
 
     async def _until_answered(self, client: Client, request: Request) -> None:
-        while not await self._one(client, self._new_process(), request):  # noqa: ASYNC110 - others decide it
+        while not await self._one(client, self._new_process(), request, LAST):  # noqa: ASYNC110 - others decide it
             await asyncio.sleep(0.1)
 
-    async def _ask(self, random: Random) -> None:
+    async def _ask(self, who: int, random: Random) -> None:
         process = self._new_process()
         async with Client(self._addresses, deadline=DEADLINE, random=random) as client:
             while not await self._waits(random.expovariate(self._rate)):
-                request = self._workload.next(self._random)
-                if await self._one(client, process, request) is None:
+                request = self._workload.next(self._random, who)
+                if await self._one(client, process, request, who) is None:
                     process = self._new_process()
 
     async def _waits(self, seconds: float) -> bool:
@@ -71,12 +73,12 @@ class Callers:
         except TimeoutError:
             return False
 
-    async def _one(self, client: Client, process: int, request: Request) -> bool | None:
+    async def _one(self, client: Client, process: int, request: Request, who: int) -> bool | None:
         """Whether it succeeded; None: nobody knows."""
         began = monotonic_ns()
         self.history.invoke(process, request.f, request.value, key=request.key, time=began)
         try:
-            result = await self._workload.perform(client, request)
+            result = await self._workload.perform(client, request, who)
         except CallFailed as failed:
             self.counts["fail"] += 1
             self.history.fail(process, time=monotonic_ns(), error=str(failed))

@@ -23,7 +23,7 @@ class Registers:
     async def prepare(self, client: Client) -> None:
         """See `Workload.prepare`. All registers begin without a value."""
 
-    def next(self, random: Random) -> Request:
+    def next(self, random: Random, who: int) -> Request:
         """See `Workload.next`."""
         generation = self._asked // (self._keys * self._per_key)
         self._asked += 1
@@ -39,7 +39,7 @@ class Registers:
                 expected = random.randrange(max(self._values - 8, 0), self._values)
                 return Request("cas", [expected, self._values], key)
 
-    async def perform(self, client: Client, request: Request) -> Value:
+    async def perform(self, client: Client, request: Request, who: int) -> Value:
         """See `Workload.perform`."""
         match request.f:
             case "read":

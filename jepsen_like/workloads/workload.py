@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from jepsen_like.check import History, Value, Verdict
+from jepsen_like.check import Finding, History, Value, Verdict
 from jepsen_like.check.judgement import JUDGES
 from raftlog import Client
 
@@ -31,7 +31,7 @@ class Judged(msgspec.Struct, frozen=True):
 class Workload(Protocol):
     """One run's workload. Every written value is unique in the run, so that a read tells which write it saw.
 
-    Invariant: what is asked next depends on the generator and on what was asked before, never on answers.
+    `who` is the number of one of the clients; each asks one thing at a time.
     """
 
     machine: str
@@ -41,11 +41,11 @@ class Workload(Protocol):
         """Make the state that the run begins with; outside the history."""
         ...
 
-    def next(self, random: Random) -> Request:
-        """What one of the clients asks next."""
+    def next(self, random: Random, who: int) -> Request:
+        """What this client asks next."""
         ...
 
-    async def perform(self, client: Client, request: Request) -> Value:
+    async def perform(self, client: Client, request: Request, who: int) -> Value:
         """Ask it; the result as the history shows it.
 
         Raises:
@@ -67,8 +67,13 @@ PATIENCE = 300.0
 """Seconds after which a search is given up; its verdict is unknown then."""
 
 
+def told(checker: str, found: Finding) -> Judged:
+    """What a checker without a search has found."""
+    return Judged(checker, found.verdict, tuple(str(each) for each in found.anomalies))
+
+
 def judged(checker: str, history: History, initial: Value = None) -> Judged:
-    """What a checker of `python -m jepsen_like check --model` says."""
+    """What a checker of `python -m jepsen_like check --model` says of it."""
     ends = monotonic() + PATIENCE
     found = JUDGES[checker](history, initial, False, lambda: monotonic() > ends)
     return Judged(checker, found.verdict, found.sentences)
