@@ -42,6 +42,7 @@ def plan(nodes: Mapping[str, StatusReply], cluster: ClusterId) -> Plan:
         CannotInitialise: these nodes do not make one cluster.
     """
     _refuse_twins(nodes)
+    _refuse_unlike_states(nodes)
     done = {address: node for address, node in nodes.items() if node.cluster_id}
     waiting = tuple(address for address, node in nodes.items() if not node.cluster_id)
     if not done:
@@ -95,6 +96,33 @@ def _refuse_twins(nodes: Mapping[str, StatusReply]) -> None:
             raise CannotInitialise(
                 f"{other} and {address} are both called {node.name!r}: give each its own --name"
             )
+
+
+def _refuse_unlike_states(nodes: Mapping[str, StatusReply]) -> None:
+    """Those that wait begin with the same state, or all with none: one that began with less would lose the rest."""
+    first = ""
+    for address, node in nodes.items():
+        if node.cluster_id:
+            continue
+        first = first or address
+        if node.restored != nodes[first].restored or node.HasField("restored") != nodes[first].HasField(
+            "restored"
+        ):
+            raise CannotInitialise(
+                f"{first} {_origin(nodes[first])}, and {address} {_origin(node)}: run `raftlog restore` with the same "
+                "backup for every node of the new cluster, or for none; nothing was changed"
+            )
+
+
+def _origin(node: StatusReply) -> str:
+    if not node.HasField("restored"):
+        return "is empty"
+    state = node.restored
+    groups = ", ".join(
+        f"group {each.group} at {each.snapshot.index}@{each.snapshot.term} ({each.snapshot.id:016x})"
+        for each in state.groups
+    )
+    return f"was restored from a backup of cluster {state.cluster_id:016x} with {groups}"
 
 
 def _record_of(done: Mapping[str, StatusReply]) -> list[Member]:

@@ -74,11 +74,31 @@ class ClusterFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ClusterFailed(f"{path} is of version {found.version}, which this release does not know")
         return found
 
+    @classmethod
+    def make(cls, directory: Path, nodes: int | None, machine: str | None) -> "ClusterFile":
+        """That of a new cluster, three nodes unless told otherwise, at free ports; not written yet.
+
+        Raises:
+            ClusterFailed: the directory, which is made when it is missing, is not empty or cannot be used.
+        """
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            if any(directory.iterdir()):
+                raise ClusterFailed(f"{directory} is not empty and holds no {FILE}: take another directory")
+        except OSError as error:
+            raise ClusterFailed(f"{directory} cannot be used: {error.strerror}") from None
+        ports = free_ports(3 if nodes is None else nodes)
+        entries = (NodeEntry(f"n{n}", f"{LOCALHOST}:{port}") for n, port in enumerate(ports, 1))
+        return cls(1, tuple(entries), machine)
+
     def write(self, directory: Path) -> None:
-        """Put it in place, in one step."""
+        """Put it in place, in one step. Raises ClusterFailed."""
         aside = directory / (FILE + ".new")
-        aside.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
-        aside.replace(directory / FILE)
+        try:
+            aside.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
+            aside.replace(directory / FILE)
+        except OSError as error:
+            raise ClusterFailed(f"{directory} cannot be used: {error.strerror}") from None
 
 
 @dataclass(slots=True)
@@ -350,18 +370,8 @@ class LocalCluster:
         return known
 
     def _found(self) -> ClusterFile:
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            if any(self.directory.iterdir()):
-                raise ClusterFailed(
-                    f"{self.directory} is not empty and holds no {FILE}: take another directory"
-                )
-            ports = free_ports(3 if self._nodes is None else self._nodes)
-            nodes = tuple(NodeEntry(f"n{n}", f"{LOCALHOST}:{port}") for n, port in enumerate(ports, 1))
-            new = ClusterFile(1, nodes, self._machine)
-            new.write(self.directory)
-        except OSError as error:
-            raise ClusterFailed(f"{self.directory} cannot be used: {error.strerror}") from None
+        new = ClusterFile.make(self.directory, self._nodes, self._machine)
+        new.write(self.directory)
         return new
 
     def _spawn(self, child: _Child) -> None:

@@ -24,6 +24,7 @@ _OWN = {
     "status": ("raftlog.cli.status", "Show every node: role, term, indexes, lag."),
     "snapshot": ("raftlog.cli.snapshot", "Have nodes take a snapshot now."),
     "backup": ("raftlog.cli.backup", "Take a backup of a live cluster, or check one."),
+    "restore": ("raftlog.cli.restore", "Make new nodes from a backup."),
     "log": ("raftlog.cli.log", "Read the files of a log: dump, verify."),
     "version": ("raftlog.cli.version", "Show the version."),
 }

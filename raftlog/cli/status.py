@@ -182,6 +182,7 @@ def as_values(answers: Answers) -> Iterator[dict[str, object]]:
             "version": answer.version,
             "impairments": list(answer.impairments),
             "retention": _retention(answer),
+            "restored_from": f"{answer.restored.cluster_id:016x}" if answer.HasField("restored") else None,
             "error": None,
         }
         for group in answer.groups[:1]:

@@ -49,7 +49,8 @@ class Client(Calls):
 
         `deadline`: seconds for each call. `dialer`: by default plain gRPC, closed with the client; one that is given
         stays open. `session=False`: a command whose answer is lost is `CallUnknown` at once. `follow=False`: speak to
-        the given addresses only, whoever leads. `cluster_id`: refuse nodes of any other cluster (0: take any).
+        the given addresses only, whoever leads. `cluster_id`: refuse nodes of any other cluster (0: that
+        of whichever answers first).
         """
         super().__init__(
             self._running, deadline=deadline, level=Level.LINEARIZABLE, machine=USER_MACHINE, version=1

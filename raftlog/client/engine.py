@@ -332,6 +332,10 @@ class Engine:
     def answers(self, frame: bytes) -> None:
         """See `Talker.answers`."""
         outer = decode_node_frame(frame)
+        if (
+            not self._cluster_id
+        ):  # from now on it speaks to this cluster only: its session means nothing to another
+            self._cluster_id = outer.cluster_id
         take, settle, done, ok = self._flight.pop, self._settle, Place.DONE, Kind.OK
         worked, size = False, 0
         for first, results in decode_runs(outer.replies):

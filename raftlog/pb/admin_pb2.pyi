@@ -78,6 +78,7 @@ class StatusReply(_message.Message):
     IMPAIRMENTS_FIELD_NUMBER: _builtins.int
     SERVING_FIELD_NUMBER: _builtins.int
     RETENTION_FIELD_NUMBER: _builtins.int
+    RESTORED_FIELD_NUMBER: _builtins.int
     node_id: _builtins.int
     boot: _builtins.int
     cluster_id: _builtins.int
@@ -96,6 +97,10 @@ class StatusReply(_message.Message):
     def impairments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def retention(self) -> Global___Retention: ...
+    @_builtins.property
+    def restored(self) -> Global___RestoredState:
+        """while it waits: the state it will begin with; absent: none"""
+
     def __init__(
         self,
         *,
@@ -112,14 +117,68 @@ class StatusReply(_message.Message):
         impairments: _abc.Iterable[_builtins.str] | None = ...,
         serving: _builtins.bool = ...,
         retention: Global___Retention | None = ...,
+        restored: Global___RestoredState | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["retention", b"retention"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["restored", b"restored", "retention", b"retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot", b"boot", "client_address", b"client_address", "cluster_id", b"cluster_id", "groups", b"groups", "impairments", b"impairments", "name", b"name", "node_id", b"node_id", "peer_address", b"peer_address", "pid", b"pid", "protocol_version", b"protocol_version", "retention", b"retention", "serving", b"serving", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot", b"boot", "client_address", b"client_address", "cluster_id", b"cluster_id", "groups", b"groups", "impairments", b"impairments", "name", b"name", "node_id", b"node_id", "peer_address", b"peer_address", "pid", b"pid", "protocol_version", b"protocol_version", "restored", b"restored", "retention", b"retention", "serving", b"serving", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StatusReply: _TypeAlias = StatusReply  # noqa: Y015
+
+@_typing.final
+class RestoredState(_message.Message):
+    """What a waiting node was restored from. Nodes that are to make one cluster have it all alike, or none."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLUSTER_ID_FIELD_NUMBER: _builtins.int
+    TAKEN_AT_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    cluster_id: _builtins.int
+    """whose state it is"""
+    taken_at: _builtins.int
+    """microseconds since the Unix epoch"""
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___RestoredGroup]: ...
+    def __init__(
+        self,
+        *,
+        cluster_id: _builtins.int = ...,
+        taken_at: _builtins.int = ...,
+        groups: _abc.Iterable[Global___RestoredGroup] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "groups", b"groups", "taken_at", b"taken_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoredState: _TypeAlias = RestoredState  # noqa: Y015
+
+@_typing.final
+class RestoredGroup(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUP_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    group: _builtins.int
+    @_builtins.property
+    def snapshot(self) -> Global___SnapshotOf: ...
+    def __init__(
+        self,
+        *,
+        group: _builtins.int = ...,
+        snapshot: Global___SnapshotOf | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["snapshot", b"snapshot"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "snapshot", b"snapshot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoredGroup: _TypeAlias = RestoredGroup  # noqa: Y015
 
 @_typing.final
 class Retention(_message.Message):

@@ -24,23 +24,23 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17raftlog/pb/client.proto\x12\nraftlog.pb\"\x81\x01\n\x0b\x43lientFrame\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\r\n\x05group\x18\x02 \x01(\x04\x12\x12\n\ncluster_id\x18\x03 \x01(\x04\x12\x10\n\x08\x63ommands\x18\x04 \x01(\x0c\x12\x0f\n\x07queries\x18\x05 \x01(\x0c\x12\x12\n\nfirst_call\x18\x06 \x01(\x04\"L\n\tNodeFrame\x12\x0f\n\x07replies\x18\x01 \x01(\x0c\x12\x0f\n\x07\x61pplied\x18\x02 \x01(\x04\x12\r\n\x05group\x18\x03 \x01(\x04\x12\x0e\n\x06leader\x18\x04 \x01(\t\"\xad\x01\n\x0b\x43\x61llRequest\x12\r\n\x05group\x18\x01 \x01(\x04\x12\x11\n\tclient_id\x18\x02 \x01(\x04\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x16\n\x0e\x61nswered_below\x18\x04 \x01(\x04\x12\r\n\x05query\x18\x05 \x01(\x08\x12\x0e\n\x06method\x18\x06 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x07 \x01(\t\x12\x0c\n\x04\x62ody\x18\x08 \x01(\x0c\x12\r\n\x05level\x18\t \x01(\t\"s\n\tCallReply\x12$\n\x07outcome\x18\x01 \x01(\x0e\x32\x13.raftlog.pb.Outcome\x12\x13\n\x0bresult_json\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05index\x18\x05 \x01(\x04*n\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x0e\n\nOUTCOME_OK\x10\x01\x12\x11\n\rOUTCOME_ERROR\x10\x02\x12\x12\n\x0eOUTCOME_FAILED\x10\x03\x12\x13\n\x0fOUTCOME_UNKNOWN\x10\x04\x32{\n\x03Log\x12<\n\x06Stream\x12\x17.raftlog.pb.ClientFrame\x1a\x15.raftlog.pb.NodeFrame(\x01\x30\x01\x12\x36\n\x04\x43\x61ll\x12\x17.raftlog.pb.CallRequest\x1a\x15.raftlog.pb.CallReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17raftlog/pb/client.proto\x12\nraftlog.pb\"\x81\x01\n\x0b\x43lientFrame\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\r\n\x05group\x18\x02 \x01(\x04\x12\x12\n\ncluster_id\x18\x03 \x01(\x04\x12\x10\n\x08\x63ommands\x18\x04 \x01(\x0c\x12\x0f\n\x07queries\x18\x05 \x01(\x0c\x12\x12\n\nfirst_call\x18\x06 \x01(\x04\"`\n\tNodeFrame\x12\x0f\n\x07replies\x18\x01 \x01(\x0c\x12\x0f\n\x07\x61pplied\x18\x02 \x01(\x04\x12\r\n\x05group\x18\x03 \x01(\x04\x12\x0e\n\x06leader\x18\x04 \x01(\t\x12\x12\n\ncluster_id\x18\x05 \x01(\x04\"\xad\x01\n\x0b\x43\x61llRequest\x12\r\n\x05group\x18\x01 \x01(\x04\x12\x11\n\tclient_id\x18\x02 \x01(\x04\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x16\n\x0e\x61nswered_below\x18\x04 \x01(\x04\x12\r\n\x05query\x18\x05 \x01(\x08\x12\x0e\n\x06method\x18\x06 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x07 \x01(\t\x12\x0c\n\x04\x62ody\x18\x08 \x01(\x0c\x12\r\n\x05level\x18\t \x01(\t\"s\n\tCallReply\x12$\n\x07outcome\x18\x01 \x01(\x0e\x32\x13.raftlog.pb.Outcome\x12\x13\n\x0bresult_json\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05index\x18\x05 \x01(\x04*n\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x0e\n\nOUTCOME_OK\x10\x01\x12\x11\n\rOUTCOME_ERROR\x10\x02\x12\x12\n\x0eOUTCOME_FAILED\x10\x03\x12\x13\n\x0fOUTCOME_UNKNOWN\x10\x04\x32{\n\x03Log\x12<\n\x06Stream\x12\x17.raftlog.pb.ClientFrame\x1a\x15.raftlog.pb.NodeFrame(\x01\x30\x01\x12\x36\n\x04\x43\x61ll\x12\x17.raftlog.pb.CallRequest\x1a\x15.raftlog.pb.CallReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'raftlog.pb.client_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTCOME']._serialized_start=542
-  _globals['_OUTCOME']._serialized_end=652
+  _globals['_OUTCOME']._serialized_start=562
+  _globals['_OUTCOME']._serialized_end=672
   _globals['_CLIENTFRAME']._serialized_start=40
   _globals['_CLIENTFRAME']._serialized_end=169
   _globals['_NODEFRAME']._serialized_start=171
-  _globals['_NODEFRAME']._serialized_end=247
-  _globals['_CALLREQUEST']._serialized_start=250
-  _globals['_CALLREQUEST']._serialized_end=423
-  _globals['_CALLREPLY']._serialized_start=425
-  _globals['_CALLREPLY']._serialized_end=540
-  _globals['_LOG']._serialized_start=654
-  _globals['_LOG']._serialized_end=777
+  _globals['_NODEFRAME']._serialized_end=267
+  _globals['_CALLREQUEST']._serialized_start=270
+  _globals['_CALLREQUEST']._serialized_end=443
+  _globals['_CALLREPLY']._serialized_start=445
+  _globals['_CALLREPLY']._serialized_end=560
+  _globals['_LOG']._serialized_start=674
+  _globals['_LOG']._serialized_end=797
 # @@protoc_insertion_point(module_scope)

@@ -92,6 +92,7 @@ class NodeFrame(_message.Message):
     APPLIED_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
     LEADER_FIELD_NUMBER: _builtins.int
+    CLUSTER_ID_FIELD_NUMBER: _builtins.int
     replies: _builtins.bytes
     """MessagePack: array of [first_call, [[kind, body], ...]]: the answers of consecutive calls"""
     applied: _builtins.int
@@ -101,6 +102,8 @@ class NodeFrame(_message.Message):
     """Client address of the group's leader when another node leads; talking to it directly saves a hop. Empty: it is
     this one, or none is known.
     """
+    cluster_id: _builtins.int
+    """The node's cluster. A session means nothing elsewhere: a client that keeps one names this cluster in its frames."""
     def __init__(
         self,
         *,
@@ -108,10 +111,11 @@ class NodeFrame(_message.Message):
         applied: _builtins.int = ...,
         group: _builtins.int = ...,
         leader: _builtins.str = ...,
+        cluster_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "group", b"group", "leader", b"leader", "replies", b"replies"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "cluster_id", b"cluster_id", "group", b"group", "leader", b"leader", "replies", b"replies"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -41,6 +41,7 @@ from raftlog.storage import (
     keep_machine,
     load_or_create,
 )
+from raftlog.storage.restored import Restored, load_restored
 from raftlog.transport.events import OnEvent, ignore
 from raftlog.transport.grpc_bulk import GrpcBulk
 from raftlog.transport.grpc_options import server_options
@@ -100,6 +101,7 @@ class Server:
         self._initialising = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._node: Node | None = None
+        self._restored: Restored | None = None
         self._running: asyncio.Task[None] | None = None
         self._disk: Disk
         self._identity: Identity
@@ -164,7 +166,11 @@ class Server:
         stack.push_async_callback(self._disk.close)
         points = self.options.failpoints
         self._identity = await load_or_create(self._disk, self._clock, failpoints=points)
-        if not self.waiting:
+        if self.waiting:
+            self._restored = await load_restored(self._disk)
+        if (
+            not self.waiting or self._identity.machine
+        ):  # a restored node has a machine before it has a cluster
             self._identity = await keep_machine(self._disk, self._identity, self.options.machine.name, points)
 
     def _open_port(self, stack: AsyncExitStack) -> grpc.aio.Server:
@@ -315,6 +321,7 @@ class Server:
             impairments=self._impairments(),
             serving=node is not None and node.serving,
             retention=self.options.retention,
+            restored=self._restored if self.waiting else None,
         )
 
     async def initialise(self, cluster_id: ClusterId, membership: Membership) -> NodeId:

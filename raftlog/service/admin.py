@@ -11,6 +11,8 @@ from raftlog.core.membership import Member, Membership
 from raftlog.node.retention import Retention
 from raftlog.pb import admin_pb2 as pb
 from raftlog.service.unary import CallRefused, Code
+from raftlog.storage.restored import Restored
+from raftlog.storage.snapshots import Manifest
 
 Request = TypeVar(
     "Request", pb.StatusRequest, pb.InitialiseRequest, pb.SnapshotRequest, pb.ReadSnapshotRequest
@@ -71,6 +73,8 @@ class NodeStatus:
     serving: bool
     """Has applied what was committed when it started, and knows a leader."""
     retention: Retention
+    restored: Restored | None = None
+    """While it waits: the state it will begin with."""
 
 
 class AlreadyInitialised(Exception):
@@ -170,7 +174,25 @@ def _status_reply(status: NodeStatus) -> pb.StatusReply:
         impairments=status.impairments,
         serving=status.serving,
         retention=pb.Retention(**msgspec.structs.asdict(status.retention)),
+        restored=None if status.restored is None else _restored(status.restored),
     )
+
+
+def _restored(restored: Restored) -> pb.RestoredState:
+    return pb.RestoredState(
+        cluster_id=restored.source,
+        taken_at=restored.taken_at,
+        groups=[
+            pb.RestoredGroup(group=manifest.group, snapshot=snapshot_of(manifest))
+            for manifest in restored.manifests
+        ],
+    )
+
+
+def snapshot_of(manifest: Manifest) -> pb.SnapshotOf:
+    """A snapshot in a reply."""
+    last = manifest.meta.last
+    return pb.SnapshotOf(id=manifest.id.value, index=last.index, term=last.term, size=manifest.size)
 
 
 def _group_status(status: GroupStatus) -> pb.GroupStatus:

@@ -279,10 +279,14 @@ class Conversation:
             self._room.set()
 
     def _about(self, group: GroupId) -> NodeFrame:
-        if not self._requests.serves(group):
-            return NodeFrame(group=group)
+        requests = self._requests
+        if not requests.serves(group):
+            return NodeFrame(group=group, cluster_id=requests.cluster_id)
         return NodeFrame(
-            group=group, applied=self._requests.applied(group), leader=self._requests.leader(group)
+            group=group,
+            applied=requests.applied(group),
+            leader=requests.leader(group),
+            cluster_id=requests.cluster_id,
         )
 
     async def _send(self) -> None:

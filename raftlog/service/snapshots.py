@@ -11,7 +11,7 @@ from raftlog.machine.result import Refusal, Result
 from raftlog.node.reads import ReadDone
 from raftlog.node.snapshotting import Making
 from raftlog.pb import admin_pb2 as pb
-from raftlog.service.admin import decode
+from raftlog.service.admin import decode, snapshot_of
 from raftlog.service.unary import CallRefused, Code
 from raftlog.storage.snapshots import Manifest
 from raftlog.transport.bulk import MAX_PIECE, ManifestWanted, PieceWanted, Wanted
@@ -69,7 +69,7 @@ class SnapshotService:
         return pb.SnapshotReply(
             covers=covers,
             done=newest is not None and newest.meta.last.index >= covers,
-            newest=None if newest is None else _snapshot_of(newest),
+            newest=None if newest is None else snapshot_of(newest),
             writing=making.writing,
             written=making.written,
             failures=making.failures,
@@ -120,8 +120,3 @@ def _wanted(group: GroupId, asked: pb.ReadSnapshotRequest) -> Wanted:
             f"{asked.length} bytes of part {asked.part}: parts count from 1, a piece has {MAX_PIECE} bytes at most",
         )
     return PieceWanted(asked.snapshot, asked.part, asked.offset, asked.length)
-
-
-def _snapshot_of(manifest: Manifest) -> pb.SnapshotOf:
-    last = manifest.meta.last
-    return pb.SnapshotOf(id=manifest.id.value, index=last.index, term=last.term, size=manifest.size)

@@ -15,6 +15,8 @@ from raftlog.storage.format import FORMAT, segment_name, segment_sequence
 from raftlog.storage.segment import ASIDE, read_header, remove_unfinished, sequences
 
 FILE = "identity"
+RESTORING = "restoring"
+"""While this file is there, the directory is not yet what a restore makes of it (see `restored`)."""
 
 _MAGIC = b"RAFTLOID"
 _LAYOUT = struct.Struct("<8sIIQQ")
@@ -59,10 +61,15 @@ async def load_or_create(disk: Disk, clock: Clock, *, failpoints: Failpoints = I
     Finishes what a crash cut short.
 
     Raises:
-        StorageRefused: the directory lost its identity or its log, or another format version wrote it.
+        StorageRefused: the directory lost its identity or its log, another format version wrote it, or a restore into
+            it was cut short.
         LogDamaged: the identity file is unreadable.
         DiskError: the disk refused.
     """
+    if RESTORING in await disk.names():
+        raise StorageRefused(
+            "a restore into this directory was cut short: empty the directory and run `raftlog restore` again"
+        )
     identity = await load(disk)
     await remove_unfinished(disk, failpoints)
     segments = await sequences(disk)

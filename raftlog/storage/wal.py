@@ -8,7 +8,7 @@ import msgspec
 from raftlog.clock import SystemClock
 from raftlog.core.durable import HardState, Recovered, SnapshotMeta
 from raftlog.core.entry import Entry, EntryKind
-from raftlog.core.ids import NOTHING, ClusterId, GroupId, Index
+from raftlog.core.ids import META_GROUP, NOTHING, ClusterId, GroupId, Index
 from raftlog.core.membership import Membership, MembershipAt
 from raftlog.failpoints import INERT, Failpoints
 from raftlog.storage.ahead import Ahead
@@ -39,6 +39,7 @@ from raftlog.storage.records import (
 from raftlog.storage.recovery import Examined, examine, settle
 from raftlog.storage.repair import alone, mend, set_aside
 from raftlog.storage.repair import plan as plan_repair
+from raftlog.storage.restored import adopt, load_restored
 from raftlog.storage.segment import Points, prepare, remove_unfinished
 from raftlog.storage.snapshots import PART_SIZE, Manifest, Snapshots
 from raftlog.storage.states import check_newest, newest_state, uncovered
@@ -113,19 +114,25 @@ class Wal:
     ) -> Identity:
         """Turn a waiting directory into a member's, in one step: a crash leaves it waiting or initialised.
 
+        Each log begins empty or, in a directory that was restored, after the state there is of that group.
+
         Raises:
-            StorageRefused: it is initialised already.
+            StorageRefused: it is initialised already, or its restored state is not whole or of this very cluster.
+            LogDamaged: what says which state was restored is unreadable.
             DiskError: the disk refused; the directory waits as before.
         """
         assert cluster_id != 0, "0 on disk means a node that waits"
         if identity.cluster is not None or await initialised(disk):
             raise StorageRefused(f"node {identity.node:016x} is initialised already; nothing was changed")
         await remove_unfinished(disk, failpoints)
+        bases = {group: SnapshotMeta(NOTHING, MembershipAt(0, each)) for group, each in groups.items()}
+        if (restored := await load_restored(disk)) is not None:
+            bases |= await adopt(disk, restored, cluster_id, groups[META_GROUP], failpoints)
         body = Body()
-        for group, membership in sorted(groups.items()):
-            base = SnapshotMeta(NOTHING, MembershipAt(0, membership))
-            body.add(encode_standing(Standing(group, HardState(), base)))
-        needed = SECTOR + batch_length(body.length) + Points(segment_size).closing_room(len(groups))
+        for group, base in sorted(bases.items()):
+            last = base.last
+            body.add(encode_standing(Standing(group, HardState(last.term, None, last.index), base)))
+        needed = SECTOR + batch_length(body.length) + Points(segment_size).closing_room(len(bases))
         size = max(segment_size, MIN_SEGMENT, padded(needed))
         header = SegmentHeader(entropy(), 1, 0, size, cluster_id, identity.node)
         start = Position(1, SECTOR)

@@ -73,6 +73,8 @@ class NodeFrame(msgspec.Struct, frozen=True, kw_only=True):
     """Every answer in this frame reflects the group's log up to here at least."""
     leader: str = ""
     """Client address of the leader when another node leads; empty: this one does, or none is known."""
+    cluster_id: ClusterId = ClusterId(0)
+    """The node's; 0: it does not say."""
 
 
 def encode_client_frame(frame: ClientFrame) -> bytes:
@@ -130,6 +132,7 @@ def encode_node_frame(frame: NodeFrame) -> bytes:
     _put_number(out, 2, frame.applied)
     _put_number(out, 3, frame.group)
     _put_bytes(out, 4, frame.leader.encode())
+    _put_number(out, 5, frame.cluster_id)
     return bytes(out)
 
 
@@ -140,7 +143,7 @@ def decode_node_frame(frame: bytes) -> NodeFrame:
         BadFrame: the bytes are not a pb.NodeFrame.
     """
     replies = leader = b""
-    applied = group = 0
+    applied = group = cluster = 0
     for field, value in _fields(frame):
         match field, value:
             case 1, bytes():
@@ -151,7 +154,9 @@ def decode_node_frame(frame: bytes) -> NodeFrame:
                 group = value
             case 4, bytes():
                 leader = value
-            case 1 | 2 | 3 | 4, _:
+            case 5, int():
+                cluster = value
+            case 1 | 2 | 3 | 4 | 5, _:
                 raise BadFrame(f"field {field} of a NodeFrame has the wrong wire type")
             case _:
                 pass
@@ -159,7 +164,9 @@ def decode_node_frame(frame: bytes) -> NodeFrame:
         named = leader.decode()
     except UnicodeDecodeError as error:
         raise BadFrame(f"the leader's address is no text: {error}") from None
-    return NodeFrame(group=GroupId(group), replies=replies, applied=applied, leader=named)
+    return NodeFrame(
+        group=GroupId(group), replies=replies, applied=applied, leader=named, cluster_id=ClusterId(cluster)
+    )
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -33,7 +33,18 @@ def test_version_is_for_people_and_for_scripts(capsys: pytest.CaptureFixture[str
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     listed = re.findall(r"^  (\w+) ", capsys.readouterr().out.partition("Commands:")[2], re.MULTILINE)
-    assert listed == ["init", "serve", "cluster", "status", "snapshot", "backup", "log", "version", "kv"]
+    assert listed == [
+        "init",
+        "serve",
+        "cluster",
+        "status",
+        "snapshot",
+        "backup",
+        "restore",
+        "log",
+        "version",
+        "kv",
+    ]
 
 
 def test_a_broken_command_of_another_package_breaks_only_itself(

@@ -54,10 +54,12 @@ def test_generated_code_reads_what_a_client_writes_and_back(
     assert decode_client_frame(theirs.SerializeToString()) == frame
 
 
-@given(u64, st.binary(), u64)
-def test_generated_code_reads_what_a_node_writes_and_back(group: int, replies: bytes, applied: int) -> None:
-    frame = NodeFrame(group=GroupId(group), replies=replies, applied=applied)
-    theirs = client_pb2.NodeFrame(group=group, replies=replies, applied=applied)
+@given(u64, st.binary(), u64, u64)
+def test_generated_code_reads_what_a_node_writes_and_back(
+    group: int, replies: bytes, applied: int, cluster: int
+) -> None:
+    frame = NodeFrame(group=GroupId(group), replies=replies, applied=applied, cluster_id=ClusterId(cluster))
+    theirs = client_pb2.NodeFrame(group=group, replies=replies, applied=applied, cluster_id=cluster)
     assert client_pb2.NodeFrame.FromString(encode_node_frame(frame)) == theirs
     assert decode_node_frame(theirs.SerializeToString()) == frame
 

@@ -57,7 +57,7 @@ class Host:
         await Wal.bootstrap(
             self.disk,
             identity=identity,
-            cluster_id=CLUSTER,
+            cluster_id=self._world.cluster,
             groups={META_GROUP: membership},
             segment_size=SEGMENT,
             entropy=self._world.clock.entropy,
@@ -100,16 +100,16 @@ class Host:
         boot = Boot(world.clock.entropy())
         wal = await Wal.open(
             self.disk,
-            identity=Identity(self.id, CLUSTER),
+            identity=Identity(self.id, world.cluster),
             segment_size=SEGMENT,
             entropy=world.clock.entropy,
             failpoints=self._armed(),
             repair=self.repair,
             part_size=world.part_size,
         )
-        transport = SimTransport(world.network, WireIdentity(self.id, CLUSTER, boot), f"{self.name}:1")
+        transport = SimTransport(world.network, WireIdentity(self.id, world.cluster, boot), f"{self.name}:1")
         node = Node(
-            identity=Identity(self.id, CLUSTER),
+            identity=Identity(self.id, world.cluster),
             boot=boot,
             wal=wal,
             transport=transport,
@@ -195,6 +195,7 @@ class World:
         settings: Settings | None = None,
         retention: Retention | None = None,
         lying: bool = False,
+        cluster: ClusterId = CLUSTER,
         replays: Replays | None = None,
     ) -> None:
         """`lying`: syncs return and do nothing."""
@@ -210,6 +211,7 @@ class World:
         self.machine = machine
         self.lying = lying
         self.replays = replays
+        self.cluster = cluster
         self.part_size = PART_SIZE
         """Of the snapshots of nodes yet to be started."""
         self.log: list[str] = []
