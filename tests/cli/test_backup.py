@@ -58,7 +58,7 @@ def test_one_that_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     "arguments, code, said",
     [
         ("backup 127.0.0.1:1", USAGE, "Missing option '--to'"),
-        ("backup --to F", FAILED, "no node answers at 127.0.0.1:7001"),
+        ("backup --to F", FAILED, "no node answers at 127.0.0.1:2"),
         ("backup 127.0.0.1:1 --to F", FAILED, "there is no cluster to take a backup of: no node answers"),
         ("backup take 127.0.0.1:1 --to F", FAILED, "no node answers at 127.0.0.1:1"),
         ("backup here --to F", USAGE, "'here' is no address"),
@@ -76,12 +76,94 @@ def test_what_people_do_wrong(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     file = tmp_path / "absent"
-    monkeypatch.delenv("RAFTLOG_NODES", raising=False)
+    monkeypatch.setenv("RAFTLOG_NODES", "127.0.0.1:2")
     assert run([str(file) if word == "F" else word for word in arguments.split()]) == code
     out, err = capsys.readouterr()
     assert said in " ".join(err.split())
     assert "Traceback" not in out + err
     assert not file.exists()
+
+
+def restored(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    code = run(["restore", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    assert "Traceback" not in out + err
+    return code, out, " ".join(err.split())
+
+
+def test_a_node_is_restored_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "b")
+    code, out, _ = restored(capsys, tmp_path / "b", "--data-dir", tmp_path / "n1", "--json")
+    found = json.loads(out)
+    assert (code, found["source"], found["machine"], len(found["nodes"])) == (
+        0,
+        "0000000000c0ffee",
+        "Counter",
+        1,
+    )
+    assert [each["index"] for each in found["groups"]] == [2, 2]
+    code, _, err = restored(capsys, tmp_path / "b", "--data-dir", tmp_path / "n1")
+    assert (code, "n1 is not empty: a restore makes a new node, and never goes into" in err) == (FAILED, True)
+    assert run(["log", "verify", str(tmp_path / "n1")]) == 0
+    assert "waits to be initialised" in capsys.readouterr().out
+
+
+def test_a_cluster_is_restored_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "b")
+    machine = ("--machine", "statemachines.counter:Counter")
+    code, out, _ = restored(capsys, tmp_path / "b", "--dir", tmp_path / "c", "--nodes", "5", *machine)
+    assert code == 0
+    assert "made 5 nodes that wait with the state of cluster 0000000000c0ffee of 2023-11-14T22:13:20Z" in out
+    found = json.loads((tmp_path / "c" / "cluster.json").read_bytes())
+    assert ([each["name"] for each in found["nodes"]], found["machine"]) == (
+        ["n1", "n2", "n3", "n4", "n5"],
+        "statemachines.counter:Counter",
+    )
+    assert len({(tmp_path / "c" / f"n{n}" / "identity").read_bytes() for n in range(1, 6)}) == 5
+    code, _, err = restored(capsys, tmp_path / "b", "--dir", tmp_path / "c", *machine)
+    assert (code, "holds a cluster: a restore makes a new one, in another directory" in err) == (FAILED, True)
+
+
+@pytest.mark.parametrize(
+    "arguments, code, said",
+    [
+        ("B", USAGE, "say where to: --data-dir for one node, or --dir for a cluster"),
+        ("B --data-dir D --dir D", USAGE, "say where to"),
+        ("B --data-dir D --nodes 3", USAGE, "--nodes and --machine go with --dir"),
+        (
+            "B --dir D",
+            FAILED,
+            "the backup is of the machine 'Counter', not 'KeyValue': name it with --machine",
+        ),
+        ("B --dir D --machine absent:X", USAGE, "there is no module 'absent'"),
+        (
+            "B --dir F --machine statemachines.counter:Counter",
+            FAILED,
+            "is not empty and holds no cluster.json",
+        ),
+        ("B --dir D --nodes 0", USAGE, "0 is not in the range"),
+        ("D --data-dir D", FAILED, "cannot be read: No such file or directory"),
+        ("F/poem.txt --data-dir D", FAILED, "is no backup of raftlog"),
+        ("F/cut --data-dir D", DAMAGED, "is cut off: the file ends after"),
+        ("B --data-dir F", FAILED, "is not empty"),
+    ],
+)
+def test_what_people_do_wrong_with_a_restore(
+    arguments: str, code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "b")
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "poem.txt").write_text("Roses are red")
+    (full / "cut").write_bytes((tmp_path / "b").read_bytes()[:-9])
+    words = {"B": str(tmp_path / "b"), "D": str(tmp_path / "absent"), "F": str(full)}
+    given = [
+        word.replace("F/", f"{full}/") if word not in words else words[word] for word in arguments.split()
+    ]
+    got, _, err = restored(capsys, *given)
+    assert (got, said in err) == (code, True), err
+    assert not (tmp_path / "absent").exists()
+    assert len(list(full.iterdir())) == 2
 
 
 def test_help_shows_both(capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,6 +31,14 @@ def done(
     return reply
 
 
+def restored(node: int, *, index: int = 40, snapshot: int = 0x51) -> StatusReply:
+    reply = waiting(node)
+    reply.restored.cluster_id = 0xDD
+    group = reply.restored.groups.add(group=0)
+    group.snapshot.id, group.snapshot.index, group.snapshot.term = snapshot, index, 3
+    return reply
+
+
 def nodes(*replies: StatusReply) -> dict[str, StatusReply]:
     return {reply.client_address: reply for reply in replies}
 
@@ -50,6 +58,13 @@ def test_a_start_that_stopped_half_way_goes_on_with_the_same_record() -> None:
     assert (went_on.waiting, went_on.done) == (("h1:1", "h3:1"), ("h2:1",))
 
 
+def test_nodes_restored_from_one_backup_make_a_cluster() -> None:
+    made = plan(nodes(restored(1), restored(2), restored(3)), NEW)
+    assert (made.cluster, len(made.waiting)) == (NEW, 3)
+    went_on = plan(nodes(restored(1), done(2), restored(3)), NEW)
+    assert (went_on.cluster, went_on.waiting) == (OLD, ("h1:1", "h3:1"))
+
+
 def test_a_complete_cluster_needs_nothing() -> None:
     assert plan(nodes(done(1), done(2), done(3)), NEW).waiting == ()
     assert plan(nodes(done(2)), NEW).waiting == ()
@@ -66,6 +81,12 @@ def test_a_complete_cluster_needs_nothing() -> None:
         (nodes(done(1, changed_at=7), waiting(2)), r"has changed its members since it began"),
         ({"a:1": waiting(1), "b:1": waiting(1)}, r"a:1 and b:1 are the same node"),
         ({"a:1": waiting(1), "b:1": StatusReply(node_id=2, name="n1")}, r"are both called 'n1'"),
+        (
+            nodes(restored(1), waiting(2)),
+            r"h1:1 was restored from a backup of cluster 0+dd with group 0 at 40@3 .*, and h2:1 is empty: run",
+        ),
+        (nodes(waiting(1), restored(2)), r"h1:1 is empty, and h2:1 was restored from"),
+        (nodes(restored(1), restored(2, snapshot=0x52)), r"\(0+51\), and h2:1 was restored .*\(0+52\)"),
         (nodes(StatusReply(node_id=1, cluster_id=OLD, client_address="h1:1")), r"not running yet"),
     ],
     ids=[
@@ -74,6 +95,9 @@ def test_a_complete_cluster_needs_nothing() -> None:
         "a grown cluster",
         "one node twice",
         "one name twice",
+        "one restored and one empty",
+        "one empty and one restored",
+        "restored from two backups",
         "still starting",
     ],
 )

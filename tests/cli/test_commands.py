@@ -102,7 +102,8 @@ def test_the_documented_exit_codes_are_the_real_ones() -> None:
 
 
 def documented_commands() -> list[str]:
-    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", DOCS, re.DOTALL)).replace("\\\n", " ")
+    pages = DOCS + (ROOT / "docs" / "backup.md").read_text()
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", pages, re.DOTALL)).replace("\\\n", " ")
     return [line for line in blocks.splitlines() if line.startswith("raftlog ")]
 
 
