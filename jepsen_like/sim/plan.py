@@ -49,7 +49,11 @@ class Snapshotting(msgspec.Struct, frozen=True, kw_only=True):
     most: int = 1_000
     """Entries of a log beyond which no follower is waited for."""
     takes: tuple[Micros, ...] = (1_000, 20_000, 200_000)
-    """What it takes to write one, or to fetch one, drawn evenly."""
+    """What it takes to write one, or to fetch one, drawn evenly; on the node tier each piece of that work."""
+    part: int = 8 << 20
+    """Bytes of a part, of which one at a time is written or asked for (node tier)."""
+    rate: int = 64 << 20
+    """Bytes of snapshots that a node gives its peers per second (node tier)."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -105,6 +105,8 @@ def _snapshotting(random: Random) -> Snapshotting:
         keep=random.choice((0, 0, random.randint(1, 20), 50)),
         most=random.choice((1, 5, 20, 1_000)),
         takes=random.choice(((1_000,), (1_000, 20_000, 200_000), (50_000, 1_000_000))),
+        part=random.choice((512, 4 << 10, 64 << 10)),
+        rate=random.choice((64 << 20, 64 << 10, 16 << 10)),
     )
 
 

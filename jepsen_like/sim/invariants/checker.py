@@ -376,6 +376,8 @@ class Checker:
             raise _broken(
                 "E16", node, f"asks for votes of term {message.term}, and is no voter: {who(membership)}"
             )
+        if disk.durable.impaired:
+            raise _broken("D10", node, f"asks for votes of term {message.term}, and is impaired")
         if not (hard.term > message.term or hard.vote == node):
             raise _broken("I11", node, f"asks for votes of term {message.term}, durable is {hard}")
         self._voted(node, message.term, node)
@@ -385,6 +387,8 @@ class Checker:
         if not message.granted:
             return
         node = message.sender
+        if disk.durable.impaired:
+            raise _broken("D10", node, f"votes for {message.to} in {message.term}, and is impaired")
         if not (hard.term > message.term or hard.vote == message.to):
             raise _broken("I11", node, f"votes for {message.to} in {message.term}, durable is {hard}")
         self._voted(node, message.term, message.to)

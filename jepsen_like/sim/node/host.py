@@ -1,31 +1,39 @@
 """One simulated machine: its disk and its clock, and the node's process while it runs."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from jepsen_like.sim.image import Image
-from jepsen_like.sim.node.images import image_of
+from jepsen_like.sim.node.images import Kept, image_of
 from jepsen_like.sim.node.ledger import Ledger
 from jepsen_like.sim.node.observed import ObservedNode
+from jepsen_like.sim.node.shelf import Shelf
+from jepsen_like.sim.node.transfers import ObservedBulk, Unhurried
+from jepsen_like.sim.plan import Snapshotting
 from jepsen_like.sim.verdict import Violation
 from raftlog.core.ids import META_GROUP, Boot, Micros, NodeId
 from raftlog.core.membership import Membership
 from raftlog.failpoints import INERT, Action, FailpointCrash, FailpointError, Failpoints, Rule
 from raftlog.failpoints import Crash as CrashAction
+from raftlog.node.retention import Retention
 from raftlog.service import Service
 from raftlog.storage import DiskError, DiskFull, Identity, LogDamaged, StorageRefused, Wal, load_or_create
 from raftlog.testing.clock import EPOCH, SimClock
 from raftlog.testing.disk import Operation, SimDisk
 from raftlog.testing.link import SimLinkServer
+from raftlog.testing.platter import Event, Removed, Renamed
 from raftlog.testing.transport import SimTransport
 from raftlog.transport.handshake import Identity as WireIdentity
+from raftlog.transport.limits import Limits
 
 if TYPE_CHECKING:
     from jepsen_like.sim.node.world import World
 
 DRAIN = 1.0
 """Seconds that a stopping node gives the calls under way."""
+STALLED = 3.0
+"""Seconds after which a piece of a snapshot that has not come is asked for again."""
 
 
 class Life:
@@ -67,7 +75,13 @@ class Host:
         self.forsaken = False
         """It is left broken at the end of the run: nobody starts it again."""
         self.damaged = False
-        """Something it had synced was changed behind its back."""
+        """Something it had synced was changed behind its back, and has not come back."""
+        self._hurt = False
+        """The same, and no node has started from it since."""
+        self._scars: frozenset[str] = frozenset()
+        """The files it was done to, as long as somebody may rely on them."""
+        self._shelf: Shelf | None = None
+        """While its node runs."""
         self.rules: dict[str, Rule] = {}
         """Failpoints to be armed at each start until they have struck, and in the present life."""
         self.outage: dict[str, Micros] = {}
@@ -78,6 +92,8 @@ class Host:
         self.stalls: set[int] = set()
         self.slow: dict[int, Micros] = {}
         self.full: set[int] = set()
+        self._known: set[int] = set()
+        """The snapshots it ever had, by id."""
         self._boots = 0
         self._life: Life | None = None
         self._ending: asyncio.Task[None] | None = None
@@ -103,8 +119,19 @@ class Host:
         return SimDisk(
             self.world.draw(f"disk of {self.name}"),
             latency=self._latency,
-            observer=lambda event: self.world.chronicle.disk(self.name, event),
+            observer=self._happened,
         )
+
+    def _happened(self, event: Event) -> None:
+        self.world.chronicle.disk(self.name, event)
+        if self._shelf is None:
+            return
+        try:
+            self._shelf.happened(event)
+            if isinstance(event, Removed | Renamed):
+                self._if_whole_again()
+        except AssertionError as violation:
+            self.world.broke(violation)
 
     def _latency(self, operation: Operation, size: int) -> float:
         if operation != "sync":
@@ -130,6 +157,13 @@ class Host:
             self.world.effects.count("io-error")
         self.disk = disk
         self.settle_disk()
+
+    def hurt(self, scars: Sequence[str]) -> None:
+        """These files were damaged while no node ran here."""
+        assert self.ledger is not None, "a disk that was damaged has a ledger"
+        self.damaged = self._hurt = True
+        self._scars = frozenset(scars)
+        self.world.checker.damaged(self.id, self.ledger.durable.copy())
 
     def erase(self) -> None:
         """The disk is gone; an empty one takes its place."""
@@ -194,6 +228,8 @@ class Host:
             segment_size=world.plan.segment,
             entropy=self.clock.entropy,
             failpoints=failpoints,
+            part_size=world.plan.snapshot.part,
+            repair=True,
         )
         self._back(image_of(disk.platter))
         node = self._node(wal, identity, boot, life)
@@ -220,13 +256,25 @@ class Host:
             self.peer_address,
             on_failure=lambda error: self._fails(life, error),
         )
+        snapshots = world.plan.snapshot
+        bulk = ObservedBulk(
+            world.network,
+            transport.door,
+            self.peer_address,
+            limits=Limits(stall_timeout=STALLED, bulk_rate=snapshots.rate),
+            count=world.chronicle.count,
+        )
         return ObservedNode(
             world,
             self.ledger,
+            self.healed,
             identity=identity,
             boot=boot,
             wal=wal,
             transport=transport,
+            bulk=bulk,
+            offload=Unhurried(self._lots, snapshots.takes),
+            retention=retention(snapshots),
             clock=self.clock,
             machines={META_GROUP: world.machine},
             settings=world.plan.settings,
@@ -238,6 +286,8 @@ class Host:
         if not text.startswith("role: "):
             if text.startswith("cannot write"):
                 self.world.effects.count("no-space")
+            if text.startswith("a snapshot could not be written"):
+                self.world.effects.count("snapshot-not-written")
             return self.world.chronicle.note(self.name, "event", text, detail=str(dict(fields)))
         role, term = text.removeprefix("role: "), fields["term"]
         leader = fields["leader"]
@@ -256,13 +306,53 @@ class Host:
             self.world.broke(Violation("D11", f"{self.name} came back from an empty disk under its old id"))
 
     def _back(self, found: Image) -> None:
-        """Recovery is done: all that was promised must be there, on a damaged disk as well: else it is refused."""
+        """Recovery is done: all that was promised must be there, or the disk says that it is not."""
         if self.ledger is not None:
             try:
-                self.ledger.survives_as(self.name, found)
+                self.ledger.survives_as(self.name, found, damaged=self._hurt)
             except Violation as violation:
                 self.world.broke(violation)
+        if self._hurt:
+            self.world.effects.count("damage-impairs" if found.impaired else "damage-mended")
+        self._hurt = False
         self.ledger = Ledger(found)
+        try:
+            self._shelf = Shelf(self.disk.platter, self._shelved)
+            self._if_whole_again()
+        except AssertionError as violation:
+            self.world.broke(violation)
+
+    def _shelved(self, kept: Sequence[Kept]) -> None:
+        """These snapshots are on the disk for good."""
+        assert self.ledger is not None, "a disk that was read has a ledger"
+        for each in kept:
+            if each.manifest.id.value not in self._known:
+                self._known.add(each.manifest.id.value)
+                self.world.checker.kept(self.id, each.snapshot)
+                new = self.world.states.kept(self.name, each)
+                self.world.chronicle.count("event/snapshot-taken" if new else "event/snapshot-fetched")
+        self.ledger.keep(kept[-1].snapshot if kept else None)
+
+    def healed(self) -> None:
+        """The disk says that nothing is missing any more."""
+        assert self.ledger is not None, "a node that runs has a ledger"
+        self.ledger.healed()
+        self.world.chronicle.count("event/impaired-healed")
+        self._if_whole_again()
+
+    def _if_whole_again(self) -> None:
+        """Damage is over when all that was promised is here again, and nobody can come upon what is left of it."""
+        assert self.ledger is not None, "a disk that was read has a ledger"
+        scars = self._scars & self.disk.platter.names.keys()
+        if not self.damaged or self._hurt or scars or self.ledger.durable.impaired:
+            return
+        self.damaged = False
+        if self._scars:
+            self.world.chronicle.count("event/snapshot-replaced")
+        self._scars = frozenset()
+        self.world.checker.healed(self.id)
+        self.world.atlas.repaired(self.name)
+        self.world.chronicle.note(self.name, "heal", "has again all it ever promised")
 
     # -- ends
 
@@ -295,7 +385,7 @@ class Host:
         self._replace(self.disk.after_crash())
         if before.undecided and before.fingerprint() != self.disk.platter.fingerprint():
             self.world.effects.count("lost-writes")
-        if self.ledger is not None and not self.damaged and not self.lost:
+        if self.ledger is not None and not self._hurt and not self.lost:
             self._check_survival()
 
     def _check_survival(self) -> None:
@@ -324,7 +414,7 @@ class Host:
         life, self._life = self._life, None
         if self.node is not None:
             self.node.bury()
-        self.node = None
+        self.node = self._shelf = None
         if life is not None and life.task is not None:
             life.dead = True
             self._ending = life.task
@@ -333,7 +423,7 @@ class Host:
     def _ended(self, life: Life, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if self._life is life:
-            self._life, self.node = None, None
+            self._life = self.node = self._shelf = None
             self._replace(self.disk.after_kill())
         if error is not None:
             self._judge(life, list(_leaves(error)))
@@ -347,6 +437,8 @@ class Host:
             expected += (DiskError, FailpointError)
         if self.wiped:
             expected += (DiskFull,)  # an empty directory without space for an identity: it says so and ends
+        if self._hurt and self.full:
+            expected += (DiskFull,)  # mending a log takes a new segment
         refused = [error for error in errors if isinstance(error, LogDamaged | StorageRefused)]
         if refused and self.damaged:
             self.lost = str(refused[0])
@@ -421,6 +513,13 @@ class Host:
             down = self.outage.get(name, 500_000)
             self.lose_power()
             self.world.later(down, self.start)
+
+
+def retention(policy: Snapshotting) -> Retention:
+    """A plan's policy as a node takes it; entries of a run have a kilobyte, more or less."""
+    if not policy.entries:
+        return Retention()
+    return Retention(entries=policy.entries, keep_entries=policy.keep, most_bytes=policy.most << 10)
 
 
 class _Named:

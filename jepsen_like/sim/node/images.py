@@ -1,17 +1,22 @@
-"""Reads a log from a disk at rest, through the node's own recovery, without letting any time pass."""
+"""Reads log and snapshots from a disk at rest, through the node's own recovery, without letting any time pass."""
 
 from collections.abc import Coroutine, Sequence
 from typing import Any, Never, TypeVar
 
-from jepsen_like.sim.image import Image
+import msgspec
+import xxhash
+
+from jepsen_like.sim.image import Image, Snapshot
 from raftlog.core.entry import Entry
 from raftlog.core.ids import META_GROUP, GroupId
-from raftlog.storage.damage import LogDamaged
+from raftlog.storage.damage import LogDamaged, StorageRefused
 from raftlog.storage.disk import DiskError
 from raftlog.storage.format import segment_name
 from raftlog.storage.group import GroupLog
 from raftlog.storage.records import decode_entry
 from raftlog.storage.recovery import Examined, examine
+from raftlog.storage.snapshots.files import read_manifest
+from raftlog.storage.snapshots.manifest import Manifest, is_manifest
 from raftlog.testing.platter import Platter
 
 T = TypeVar("T")
@@ -21,7 +26,7 @@ class StillDisk:
     """A platter as a `Disk` that can only be read, at once."""
 
     def __init__(self, platter: Platter) -> None:
-        self._files = platter.contents()
+        self._files = platter.names
 
     async def names(self) -> list[str]:
         """See `Disk.names`."""
@@ -29,11 +34,11 @@ class StillDisk:
 
     async def size(self, name: str) -> int:
         """See `Disk.size`."""
-        return len(self._files[name])
+        return len(self._files[name].cache)
 
     async def read(self, name: str, offset: int, length: int) -> bytes:
         """See `Disk.read`."""
-        return self._files[name][offset : offset + length]
+        return bytes(self._files[name].cache[offset : offset + length])
 
     async def _refuse(self, *_: object) -> Never:
         raise DiskError("a disk at rest is only read")
@@ -80,7 +85,7 @@ def found(platter: Platter) -> Examined:
 
 
 def image_of(platter: Platter, group: GroupId = META_GROUP) -> Image:
-    """A group's log as a node that starts from this disk finds it.
+    """A group's log and newest sound snapshot as a node that starts from this disk finds them.
 
     Raises:
         LogDamaged, StorageRefused: as `examine`.
@@ -88,7 +93,37 @@ def image_of(platter: Platter, group: GroupId = META_GROUP) -> Image:
     log = found(platter).groups[group]
     base = log.recovered().base
     entries = _entries(platter, log, base.last.index + 1)
-    return Image(base, log.hard_state, entries)
+    sound = [each for each in snapshots_on(platter) if each.manifest.group == group]
+    newest = sound[-1].snapshot if sound else None
+    return Image(base, log.hard_state, entries, newest, bool(log.impairment))
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A snapshot that a disk holds, every byte of it checked."""
+
+    manifest: Manifest
+    snapshot: Snapshot
+    """Its `state` is the hash of the whole stream: equal states at one index have equal streams."""
+
+
+def snapshots_on(platter: Platter) -> list[Kept]:
+    """The sound snapshots, oldest first; what is damaged is as good as not there."""
+    sound = [kept for name in sorted(platter.names) if is_manifest(name) and (kept := _kept(platter, name))]
+    return sorted(sound, key=lambda kept: (kept.snapshot.meta.last.index, kept.manifest.id))
+
+
+def _kept(platter: Platter, name: str) -> Kept | None:
+    try:
+        manifest = at_once(read_manifest(StillDisk(platter), None, name))
+    except (LogDamaged, StorageRefused):
+        return None
+    stream = xxhash.xxh3_64()
+    for part, file in zip(manifest.parts, manifest.part_names, strict=True):
+        content = bytes(platter.names[file].cache)
+        if xxhash.xxh3_64_intdigest(content) != part.checksum:
+            return None
+        stream.update(content)
+    return Kept(manifest, Snapshot(manifest.meta, manifest.digest, stream.intdigest()))
 
 
 def _entries(platter: Platter, log: GroupLog, first: int) -> list[Entry]:
@@ -116,4 +151,4 @@ def at_once(work: Coroutine[Any, Any, T]) -> T:
     raise AssertionError(f"{work} waits for something")
 
 
-__all__ = ["LogDamaged", "StillDisk", "at_once", "durable_only", "found", "image_of"]
+__all__ = ["Kept", "LogDamaged", "StillDisk", "at_once", "durable_only", "found", "image_of", "snapshots_on"]

@@ -384,7 +384,7 @@ class Nemesis:
         if done is None:
             self.world.atlas.repaired(host.name)
         else:
-            host.damaged = True
+            host.hurt(())
         self.world.later(fault.down, host.start)
         return None if done is None else f"{host.name}: {done}"
 

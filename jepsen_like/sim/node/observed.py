@@ -19,6 +19,7 @@ from raftlog.core.message import (
     PreVoteResponse,
     ReadIndexRequest,
     ReadIndexResponse,
+    SnapshotOffer,
     VoteRequest,
     VoteResponse,
 )
@@ -40,6 +41,7 @@ _KINDS: dict[type[Message | Forward | ForwardReply], str] = {
     HeartbeatAck: "heartbeat-ack",
     ReadIndexRequest: "read-request",
     ReadIndexResponse: "read-answer",
+    SnapshotOffer: "offer",
     Forward: "forward",
     ForwardReply: "forward-answer",
 }
@@ -62,8 +64,12 @@ class ObservedNode(Node):
     Many inputs make one turn of a node, so what holds of a single input (E22) is for the core tier to see.
     """
 
-    def __init__(self, observer: Observer, ledger: Ledger, **options: Any) -> None:
+    def __init__(
+        self, observer: Observer, ledger: Ledger, healed: Callable[[], None], **options: Any
+    ) -> None:
+        """`healed` is called when the disk says that the node is impaired no more."""
         super().__init__(**options)
+        self._healed = healed
         self._observer = observer
         self._checker = observer.checker
         self._ledger = ledger
@@ -112,7 +118,8 @@ class ObservedNode(Node):
         if not core.has_ready:
             self._checker.settled(self._id)
         state = core._state
-        self._checker.applied(self._id, state.applied, state.digest)
+        if state.digest or not state.applied:  # it is unknown while a state is being restored
+            self._checker.applied(self._id, state.applied, state.digest)
 
     def _leaves(self, message: Message) -> None:
         if isinstance(message, AppendRequest) and message.entries:
@@ -129,9 +136,13 @@ class ObservedNode(Node):
         self._checker.known(entries[at:], entries[at - 1].term if at else message.prev.term)
 
     def _handed_over(self, ready: Ready) -> Write:
-        write = Write(ready.hard_state, ready.entries)
+        write = Write(ready.hard_state, ready.entries, base=ready.base)
         if not self._buried:
             self._look(self._checks_write, write)
+            if ready.install is not None:
+                self._observer.chronicle.count("event/snapshot-installed")
+            elif ready.base is not None:
+                self._observer.chronicle.count("event/log-compacted")
         return write
 
     def _checks_write(self, write: Write) -> None:
@@ -139,9 +150,11 @@ class ObservedNode(Node):
         self._checker.wrote(self._id, write)
         self._ledger.hand_over(write)
 
-    def _synced(self, write: Write, then: Callable[[], None]) -> None:
+    def _synced(self, write: Write, healed: bool, then: Callable[[], None]) -> None:
         if not self._buried:
             self._look(self._checks_sync, write)
+            if healed:
+                self._look(self._healed)
         then()
 
     def _checks_sync(self, write: Write) -> None:
@@ -161,7 +174,7 @@ class _ObservedWriter(Writer):
     def __init__(
         self,
         handed_over: Callable[[Ready], Write],
-        synced: Callable[[Write, Callable[[], None]], None],
+        synced: Callable[[Write, bool, Callable[[], None]], None],
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -177,7 +190,7 @@ class _Watched:
     """Stands between the writer and the replica."""
 
     def __init__(
-        self, replica: Written, write: Write, synced: Callable[[Write, Callable[[], None]], None]
+        self, replica: Written, write: Write, synced: Callable[[Write, bool, Callable[[], None]], None]
     ) -> None:
         self.group: GroupId = replica.group
         self._replica = replica
@@ -186,4 +199,4 @@ class _Watched:
 
     def written(self, ready: Ready) -> None:
         """See `Written.written`."""
-        self._synced(self._write, lambda: self._replica.written(ready))
+        self._synced(self._write, ready.healed, lambda: self._replica.written(ready))

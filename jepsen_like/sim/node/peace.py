@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from jepsen_like.sim.node.callers import Caller, Story, all_of, visit
 from jepsen_like.sim.node.host import Host
 from jepsen_like.sim.verdict import Violation
+from raftlog.core.ids import Micros
 from raftlog.core.settings import MAX_VOTE_SPAN
 from raftlog.core.status import Status
 from raftlog.testing.network import Weather
@@ -52,6 +53,8 @@ def _heal(world: "World", random: Random) -> list[Host]:
     whole = [host for host in world.voters if host in sound]
     learners = [host for host in world.hosts[world.plan.voters :] if host in sound]
     if random.random() < 0.5:
+        # Counted without those that have lost something: until it is there again they give no vote.
+        whole = [host for host in whole if not host.damaged]
         whole = sorted(random.sample(whole, world.plan.voters // 2 + 1), key=lambda host: host.id)
         learners = []
     healed = whole + learners
@@ -137,14 +140,20 @@ async def _calls(world: "World", story: Story, healed: Sequence[Host]) -> None:
 
 async def _equal(world: "World", healed: Sequence[Host]) -> None:
     """Equal digests on all of them."""
-    patience = TIMEOUTS * world.plan.settings.election_timeout
+    patience = TIMEOUTS * world.plan.settings.election_timeout + _transfer(world)
     if not await _within(world, patience, lambda: _alike(world, healed)):
         raise Violation("liveness", f"states differ after {patience / 1e6} s: {_states(world, healed)}")
 
 
+def _transfer(world: "World") -> Micros:
+    """What it may take to ask one node that is gone, then another, and to get and restore a state."""
+    snapshots = world.plan.snapshot
+    return 5_000_000 + 4 * max(snapshots.takes) if snapshots.entries else 0
+
+
 def _alike(world: "World", healed: Sequence[Host]) -> bool:
     states = {(status.applied, status.committed, status.digest) for status in world.statuses(healed)}
-    return len(states) == 1
+    return len(states) == 1 and not any(status.impaired for status in world.statuses(healed))
 
 
 async def _quiet(world: "World", healed: Sequence[Host]) -> None:

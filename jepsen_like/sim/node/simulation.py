@@ -97,6 +97,7 @@ class Simulation:
         await self.nemesis.wait()
         await make_peace(world, self.story)
         self._judge_disks()
+        world.states.judge()
         self.story.verdict(world)
 
     async def _live(self, name: str, until: float) -> None:
@@ -124,7 +125,7 @@ class Simulation:
                 raise Violation("recovery", f"{host.name}: its log would be refused: {refused}") from refused
             host.ledger.survives_as(host.name, found)
             host.ledger.durable = found
-            world.checker.known(found.entries, 0)
+            world.checker.known(found.entries, found.base.last.term)
             world.checker.crashed(host.id)
 
     # -- the outcome

@@ -14,6 +14,7 @@ from jepsen_like.sim.node.effects import Effects, Leak
 from jepsen_like.sim.node.hearing import Hearing
 from jepsen_like.sim.node.host import Host
 from jepsen_like.sim.node.images import image_of
+from jepsen_like.sim.node.states import States
 from jepsen_like.sim.plan import Plan
 from raftlog.core.entry import Entry
 from raftlog.core.ids import META_GROUP, ClusterId, Micros, NodeId, Term
@@ -42,6 +43,7 @@ class World:
         self.cluster = CLUSTER
         self.chronicle = Chronicle(loop, watch)
         self.checker = Checker()
+        self.states = States(machine, self.checker.entry)
         self._hearing = Hearing(self.chronicle.count)
         self.effects = Effects(self.chronicle.count)
         self.network = SimNetwork(self.draw("network"), loop, plan.weather)

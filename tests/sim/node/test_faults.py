@@ -165,10 +165,18 @@ def test_a_wiped_node_is_a_stranger_and_stays_out() -> None:
 
 
 @pytest.mark.parametrize("how", ["flip", "zero", "misdirect"])
-def test_a_damaged_node_refuses_to_start_and_the_others_carry_on(how: str) -> None:
+def test_a_damaged_node_comes_back_impaired_and_is_healed_by_the_others(how: str) -> None:
     seen = play(plan(Damage(at=AT, node="n1", how=how, place=0.4, down=SECOND)))
-    assert seen.run.coverage["effect/damage-refused"] == 1
-    assert "stays down" in seen.first("crash", "stays down").text
+    counts = seen.run.coverage
+    assert (counts["effect/damage-impairs"], counts["event/impaired-healed"]) == (1, 1)
+    healed = seen.first("heal", "has again all it ever promised")
+    started = next(each for each in seen.happenings if each.kind == "start" and each.at > AT)
+    votes = seen.between(AT, healed.at, "send", lane="n1")
+    assert started.at < healed.at
+    assert not [each for each in votes if each.text.startswith(("vote", "pre-vote"))], (
+        "an impaired node votes"
+    )
+    assert not seen.simulation.world.atlas.destroyed
 
 
 def test_a_stalled_disk_syncs_nothing_and_costs_a_leader_its_office() -> None:
