@@ -1,6 +1,7 @@
 """One run of the node tier: whole nodes and real clients under a plan, from the first start to the verdict."""
 
 import asyncio
+import gc
 from random import Random
 
 from jepsen_like.sim.faults import AnyFault, ends
@@ -30,6 +31,7 @@ def run(plan: Plan, *, watch: Watch | None = None, story: Story | None = None) -
     `story` is what the clients do and with which machine; by default they use the key-value store as the plan's
     workload says.
     """
+    gc.collect()  # the run before left circles behind, which this one would freeze and carry along
     return Simulation(plan, watch=watch, story=story).run()
 
 
