@@ -32,22 +32,38 @@ FAULTS = (
     "wipe",
 )
 MESSAGES = {
-    "follower": ("append", "heartbeat", "pre-vote", "vote", "read-answer", "forward", "forward-answer"),
+    "follower": (
+        "append",
+        "heartbeat",
+        "pre-vote",
+        "vote",
+        "read-answer",
+        "forward",
+        "forward-answer",
+        "offer",
+    ),
     "pre-candidate": ("append", "heartbeat", "pre-vote", "pre-vote-answer", "vote"),
     "candidate": ("pre-vote", "pre-vote-answer", "vote", "vote-answer"),
     "leader": ("accepted", "rejected", "heartbeat-ack", "pre-vote", "vote-answer", "read-request", "forward"),
 }
 EVENTS = (
     "impaired",
+    "impaired-healed",
     "leader-change",
+    "log-compacted",
     "read",
     "redirect",
     "restart",
     "retry",
     "session-opened",
     "session-resumed",
+    "snapshot-fetched",
+    "snapshot-installed",
+    "snapshot-taken",
+    "transfer-resumed",
 )
 EFFECTS = (
+    "damage-impairs",
     "damage-refused",
     "doubled",
     "io-error",
@@ -57,9 +73,11 @@ EFFECTS = (
     "no-space",
     "slow-sync",
     "slowed",
+    "snapshot-not-written",
     "stalled-sync",
     "stood-still",
     "stranger",
+    "transfer-broken",
     "waited",
 )
 """What faults must have led to: a nemesis that only says it struck strikes nobody."""
@@ -81,7 +99,7 @@ def _expect_whole_nodes(registry: Registry) -> None:
     for fault in FAULTS:
         registry.expect(f"fault/{fault}", tiers=NODE)
     for point in ALL:
-        later = "snapshots on whole nodes" if point.startswith(("snapshot.", "truncation.", "purge.")) else ""
+        later = "damaged snapshots" if point.startswith("snapshot.quarantine.") else ""
         registry.expect(f"failpoint/{point}", tiers=NODE, absent=later)
 
 

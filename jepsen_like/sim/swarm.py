@@ -276,6 +276,10 @@ SCARCE = (
     "wal.seal.",
     "wal.roll.",
     "wal.shutdown.",
+    "wal.truncate.",
+    "purge.",
+    "quarantine.",
+    "snapshot.",
 )
 """Reached a few times in a life at most, or once."""
 PIVOTAL = (
