@@ -11,15 +11,17 @@ from time import monotonic_ns
 import msgspec
 
 from jepsen_like.check import Verdict, write_jsonl
-from jepsen_like.cluster.callers import Callers
+from jepsen_like.cluster.callers import LAST, Callers
 from jepsen_like.cluster.cluster import Cluster
 from jepsen_like.cluster.host import HostFailed
 from jepsen_like.cluster.nemesis import Nemesis
 from jepsen_like.cluster.schedules import schedule
 from jepsen_like.cluster.trial import Figures, Outcome, Report, Struck, Trial
+from jepsen_like.cluster.truth import compare, log_of
 from jepsen_like.sim.faults import AnyFault, OneWay, Partition, Ring
 from jepsen_like.workloads.workload import Judged, Workload
 from raftlog import Client
+from raftlog.core.ids import Index
 
 LEAST = 0.2
 """The share of the operations asked for in a calm run that must succeed for a run to say anything."""
@@ -59,6 +61,7 @@ class _Run:
         self._workload = workload
         self._cluster = cluster
         self._say = say
+        self._first = list(workload.first())
         self._nemesis = Nemesis(cluster, faults, self._told)
         self.callers = Callers(workload, cluster.addresses, rate=trial.rate, random=random)
         self._began = 0
@@ -69,7 +72,8 @@ class _Run:
 
     async def run(self) -> Report:
         async with Client(self._cluster.addresses) as client:
-            await self._workload.prepare(client)
+            for request in self._first:
+                await self._workload.perform(client, request, LAST)
         self._began = monotonic_ns()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.callers.run(self._trial.clients), name="clients")
@@ -77,8 +81,11 @@ class _Run:
             await self._rest(self._trial.seconds)
             await self._heal()
             self.callers.stop()
-        await self._end()
-        return self._report(self._workload.judge(self.callers.history))
+        committed = await self._end()
+        judged = list(self._workload.judge(self.callers.history))
+        if committed:
+            judged.append(await self._truth(committed))
+        return self._report(judged)
 
     def _told(self, what: str, fault: AnyFault, targets: Sequence[str]) -> None:
         now = self._now()
@@ -107,17 +114,26 @@ class _Run:
         except TimeoutError:
             self._problems.append(f"nothing succeeded within {HEALED_WITHIN:g} s of the heal")
 
-    async def _end(self) -> None:
-        """All nodes become equal, everything is read, and the processes end in good order."""
+    async def _truth(self, committed: Index) -> Judged:
+        """Once no process runs any more."""
+        members = [host for host in self._cluster.hosts.values() if not host.stranger]
+        logs = {host.name: await log_of(host.directory) for host in members}
+        return compare(logs, committed, self._first, self.callers.history, self._workload.command)
+
+    async def _end(self) -> Index:
+        """Everything is read, all nodes become equal, and the processes end in good order: how far the log went."""
         try:
-            await self._cluster.caught_up()
             async with asyncio.timeout(6 * HEALED_WITHIN):
                 await self.callers.read_all()
+            await self._cluster.caught_up()
+            statuses = await self._cluster.statuses()
             await self._cluster.stop()
+            return min(Index(status.groups[0].applied) for status in statuses.values() if status.groups)
         except HostFailed as failed:
             self._problems.append(str(failed))
         except TimeoutError:
             self._problems.append("the last reads were never answered")
+        return Index(0)
 
     def _report(self, judged: Sequence[Judged]) -> Report:
         invalid = self._invalid()

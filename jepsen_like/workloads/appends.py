@@ -1,11 +1,11 @@
 """Transactions that append to lists and read them: strictly serializable, as the lists themselves show."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 
 from jepsen_like.check import History, Value
 from jepsen_like.workloads.workload import Judged, Request, judged
-from raftlog import Client
+from raftlog import Client, encode_call
 from statemachines.lists import Append, Lists, Read, Seen
 
 
@@ -21,8 +21,9 @@ class Appends:
         self._made = keys
         self._elements = 0
 
-    async def prepare(self, client: Client) -> None:
-        """See `Workload.prepare`."""
+    def first(self) -> Iterable[Request]:
+        """See `Workload.first`."""
+        return ()
 
     def next(self, random: Random, who: int) -> Request:
         """See `Workload.next`."""
@@ -41,19 +42,24 @@ class Appends:
 
     async def perform(self, client: Client, request: Request, who: int) -> Value:
         """See `Workload.perform`."""
-        actions = tuple(
-            Append(key, element) if kind == "append" else Read(key) for kind, key, element in request.value
-        )
-        answers = await client.call(Lists.txn, actions)
+        answers = await client.call(Lists.txn, _actions(request.value))
         return [
             ["r", answer.key, list(answer.elements)] if isinstance(answer, Seen) else action
             for action, answer in zip(request.value, answers, strict=True)
         ]
 
-    def last(self) -> Sequence[Request]:
+    def command(self, request: Request) -> bytes | None:
+        """See `Workload.command`."""
+        return encode_call(Lists.txn, _actions(request.value))
+
+    def last(self) -> Iterable[Request]:
         """See `Workload.last`."""
         return [Request("txn", [["r", f"l{number}", None]]) for number in range(self._made)]
 
     def judge(self, history: History) -> Sequence[Judged]:
         """See `Workload.judge`."""
         return [judged("list-append", history)]
+
+
+def _actions(values: Sequence[Sequence[Value]]) -> tuple[Append | Read, ...]:
+    return tuple(Append(key, element) if kind == "append" else Read(key) for kind, key, element in values)

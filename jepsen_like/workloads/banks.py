@@ -1,11 +1,11 @@
 """A bank: money moves between accounts, and every reader sees all of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 
 from jepsen_like.check import History, Value
 from jepsen_like.workloads.workload import Judged, Request, judged
-from raftlog import Client
+from raftlog import Client, encode_call
 from statemachines.bank import Bank, Overdrawn
 
 
@@ -17,9 +17,9 @@ class Banks:
     def __init__(self, *, accounts: int = 8, each: int = 100) -> None:
         self._balances = {f"a{number}": each for number in range(accounts)}
 
-    async def prepare(self, client: Client) -> None:
-        """See `Workload.prepare`."""
-        await client.call(Bank.open, self._balances)
+    def first(self) -> Iterable[Request]:
+        """See `Workload.first`."""
+        return [Request("open", self._balances)]
 
     def next(self, random: Random, who: int) -> Request:
         """See `Workload.next`."""
@@ -32,13 +32,26 @@ class Banks:
         """See `Workload.perform`."""
         if request.f == "read":
             return await client.call(Bank.read)
+        if request.f == "open":
+            return await client.call(Bank.open, request.value)
         moved = request.value
         try:
             return await client.call(Bank.transfer, moved["from"], moved["to"], moved["amount"])
         except Overdrawn:
             return False
 
-    def last(self) -> Sequence[Request]:
+    def command(self, request: Request) -> bytes | None:
+        """See `Workload.command`."""
+        match request.f:
+            case "open":
+                return encode_call(Bank.open, request.value)
+            case "transfer":
+                moved = request.value
+                return encode_call(Bank.transfer, moved["from"], moved["to"], moved["amount"])
+            case _:
+                return None
+
+    def last(self) -> Iterable[Request]:
         """See `Workload.last`."""
         return [Request("read")]
 

@@ -1,11 +1,11 @@
 """A counter: every addition counts once, however often its command was sent."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 
 from jepsen_like.check import History, Value
 from jepsen_like.workloads.workload import Judged, Request, judged
-from raftlog import Client
+from raftlog import Client, encode_call
 from statemachines.counter import Counter
 
 
@@ -14,8 +14,9 @@ class Counters:
 
     machine = "statemachines.counter:Counter"
 
-    async def prepare(self, client: Client) -> None:
-        """See `Workload.prepare`."""
+    def first(self) -> Iterable[Request]:
+        """See `Workload.first`."""
+        return ()
 
     def next(self, random: Random, who: int) -> Request:
         """See `Workload.next`."""
@@ -27,7 +28,11 @@ class Counters:
             return await client.call(Counter.read)
         return await client.call(Counter.add, request.value)
 
-    def last(self) -> Sequence[Request]:
+    def command(self, request: Request) -> bytes | None:
+        """See `Workload.command`."""
+        return encode_call(Counter.add, request.value) if request.f == "add" else None
+
+    def last(self) -> Iterable[Request]:
         """See `Workload.last`."""
         return [Request("read")]
 

@@ -1,11 +1,11 @@
 """Locks with leases and fencing tokens: tokens grow, and what a lock guards refuses old ones."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 
 from jepsen_like.check import History, Value, check_fenced_lock
 from jepsen_like.workloads.workload import Judged, Request, told
-from raftlog import Client
+from raftlog import Client, encode_call
 from statemachines.lock import Held, Locks, NotHeld, StaleToken
 
 TTL = 1_000
@@ -23,19 +23,25 @@ class FencedLocks:
         """By client: the lock and the token it was granted under."""
         self._asked = 0
 
-    async def prepare(self, client: Client) -> None:
-        """See `Workload.prepare`."""
+    def first(self) -> Iterable[Request]:
+        """See `Workload.first`."""
+        return ()
 
     def next(self, random: Random, who: int) -> Request:
         """See `Workload.next`."""
         if who not in self._held:
-            return Request("acquire", key=random.choice(self._names))
+            return self._acquires(random.choice(self._names))
         name, token = self._held[who]
         chance = random.random()
         if chance < 0.7:
             return Request("use", token, name)
         del self._held[who]
-        return Request("release", token, name) if chance < 0.9 else Request("acquire", key=name)
+        return Request("release", token, name) if chance < 0.9 else self._acquires(name)
+
+    def _acquires(self, name: str) -> Request:
+        """Under a name of its own: whoever asks again under an old one would get its old token again."""
+        self._asked += 1
+        return Request("acquire", f"{self._asked}", name)
 
     async def perform(self, client: Client, request: Request, who: int) -> Value:
         """See `Workload.perform`. What was refused for its token answers False: it is no failure of the cluster."""
@@ -57,20 +63,27 @@ class FencedLocks:
                 return True
 
     async def _acquire(self, client: Client, request: Request, who: int) -> Value:
-        # A name for each grant: whoever asks again under its old name would get its old token again.
-        self._asked += 1
-        holder = f"{self._asked}"
         try:
-            lease = await client.call(Locks.acquire, request.key, holder, TTL)
+            lease = await client.call(Locks.acquire, request.key, request.value, TTL)
         except Held:
             return None
         assert lease is not None, "who does not wait is given the lock or refused"
         self._held[who] = (request.key, lease.token)
         return lease.token
 
-    def last(self) -> Sequence[Request]:
+    def command(self, request: Request) -> bytes | None:
+        """See `Workload.command`."""
+        match request.f:
+            case "acquire":
+                return encode_call(Locks.acquire, request.key, request.value, TTL)
+            case "use":
+                return encode_call(Locks.use, request.key, request.value, b"")
+            case _:
+                return encode_call(Locks.release, request.key, request.value)
+
+    def last(self) -> Iterable[Request]:
         """See `Workload.last`."""
-        return [Request("acquire", key=name) for name in self._names]
+        return [self._acquires(name) for name in self._names]
 
     def judge(self, history: History) -> Sequence[Judged]:
         """See `Workload.judge`."""

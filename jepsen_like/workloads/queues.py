@@ -1,11 +1,11 @@
 """A queue: what goes in comes out once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 
 from jepsen_like.check import History, Value
 from jepsen_like.workloads.workload import Judged, Request, judged
-from raftlog import CallFailed, Client
+from raftlog import Client, encode_call
 from statemachines.queue import Queue
 
 
@@ -16,9 +16,12 @@ class Queues:
 
     def __init__(self) -> None:
         self._values = 0
+        self._empty = False
+        """What the last dequeue found."""
 
-    async def prepare(self, client: Client) -> None:
-        """See `Workload.prepare`."""
+    def first(self) -> Iterable[Request]:
+        """See `Workload.first`."""
+        return ()
 
     def next(self, random: Random, who: int) -> Request:
         """See `Workload.next`."""
@@ -33,28 +36,22 @@ class Queues:
             case "enqueue":
                 await client.call(Queue.enqueue, str(request.value).encode())
                 return request.value
-            case "dequeue":
-                item = await client.call(Queue.dequeue)
-                return None if item is None else int(item.value)
             case _:
-                return await self._drain(client)
-
-    async def _drain(self, client: Client) -> Value:
-        found: list[int] = []
-        while True:
-            try:
                 item = await client.call(Queue.dequeue)
-            except CallFailed:
-                if not found:
-                    raise
-                continue  # what was taken out before has happened
-            if item is None:
-                return found
-            found.append(int(item.value))
+                self._empty = item is None
+                return None if item is None else int(item.value)
 
-    def last(self) -> Sequence[Request]:
+    def command(self, request: Request) -> bytes | None:
+        """See `Workload.command`."""
+        if request.f == "enqueue":
+            return encode_call(Queue.enqueue, str(request.value).encode())
+        return encode_call(Queue.dequeue)
+
+    def last(self) -> Iterable[Request]:
         """See `Workload.last`."""
-        return [Request("drain")]
+        self._empty = False
+        while not self._empty:
+            yield Request("dequeue")
 
     def judge(self, history: History) -> Sequence[Judged]:
         """See `Workload.judge`."""

@@ -1,11 +1,11 @@
 """Registers that are read, written and compared: linearizable, each by itself."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 
 from jepsen_like.check import History, Value
 from jepsen_like.workloads.workload import Judged, Request, judged
-from raftlog import Client
+from raftlog import Client, encode_call
 from statemachines.kv import KeyValue, Mismatch
 
 
@@ -20,8 +20,9 @@ class Registers:
         self._asked = 0
         self._values = 0
 
-    async def prepare(self, client: Client) -> None:
-        """See `Workload.prepare`. All registers begin without a value."""
+    def first(self) -> Iterable[Request]:
+        """See `Workload.first`."""
+        return ()
 
     def next(self, random: Random, who: int) -> Request:
         """See `Workload.next`."""
@@ -58,7 +59,18 @@ class Registers:
                     return False
                 return True
 
-    def last(self) -> Sequence[Request]:
+    def command(self, request: Request) -> bytes | None:
+        """See `Workload.command`."""
+        match request.f:
+            case "write":
+                return encode_call(KeyValue.put, request.key, _encoded(request.value))
+            case "cas":
+                expected, new = request.value
+                return encode_call(KeyValue.compare_and_set, request.key, _encoded(expected), _encoded(new))
+            case _:
+                return None
+
+    def last(self) -> Iterable[Request]:
         """See `Workload.last`."""
         last = -(-self._asked // (self._keys * self._per_key)) * self._keys
         return [Request("read", key=f"r{number}") for number in range(last)]

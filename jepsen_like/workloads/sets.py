@@ -1,11 +1,11 @@
 """A set that only grows: what was added stays, and every read shows it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 
 from jepsen_like.check import History, Value
 from jepsen_like.workloads.workload import Judged, Request, judged
-from raftlog import Client
+from raftlog import Client, encode_call
 from statemachines.sets import GrowSet
 
 
@@ -19,8 +19,9 @@ class Sets:
         self._reads = reads
         self._elements = 0
 
-    async def prepare(self, client: Client) -> None:
-        """See `Workload.prepare`."""
+    def first(self) -> Iterable[Request]:
+        """See `Workload.first`."""
+        return ()
 
     def next(self, random: Random, who: int) -> Request:
         """See `Workload.next`."""
@@ -35,7 +36,11 @@ class Sets:
             return [int(element) for element in await client.call(GrowSet.read)]
         return await client.call(GrowSet.add, str(request.value))
 
-    def last(self) -> Sequence[Request]:
+    def command(self, request: Request) -> bytes | None:
+        """See `Workload.command`."""
+        return encode_call(GrowSet.add, str(request.value)) if request.f == "add" else None
+
+    def last(self) -> Iterable[Request]:
         """See `Workload.last`."""
         return [Request("read")]
 

@@ -1,6 +1,6 @@
 """The contract of a workload: a machine, what clients ask of it, and the promise their answers are held to."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 from time import monotonic
 from typing import Protocol
@@ -37,8 +37,8 @@ class Workload(Protocol):
     machine: str
     """`module:Class` of what the nodes run."""
 
-    async def prepare(self, client: Client) -> None:
-        """Make the state that the run begins with; outside the history."""
+    def first(self) -> Iterable[Request]:
+        """What makes the state that the run begins with: asked one after the other, before the history begins."""
         ...
 
     def next(self, random: Random, who: int) -> Request:
@@ -54,8 +54,12 @@ class Workload(Protocol):
         """
         ...
 
-    def last(self) -> Sequence[Request]:
-        """What is asked once everything is well again, each by itself: reads of all there is."""
+    def command(self, request: Request) -> bytes | None:
+        """The bytes that stand in the log for it; None for a query, which is in no log."""
+        ...
+
+    def last(self) -> Iterable[Request]:
+        """What is asked once everything is well again, one after the other, each until it succeeds: all there is."""
         ...
 
     def judge(self, history: History) -> Sequence[Judged]:
