@@ -27,6 +27,7 @@ from jepsen_like.sim.core.trace import Trace
 from jepsen_like.sim.core.wires import Wire, Wires
 from jepsen_like.sim.image import Image, Write
 from jepsen_like.sim.invariants import Checker
+from jepsen_like.sim.invariants.answers import Answers
 from jepsen_like.sim.invariants.conduct import Conduct
 from jepsen_like.sim.invariants.view import View
 from jepsen_like.sim.links import Link
@@ -99,6 +100,7 @@ class Fleet:
         self._crashes = plan.random("crashes")
         self.membership = membership_of(plan)
         self._conduct = Conduct(self.membership, plan.settings.election_timeout)
+        self._answers = Answers()
         random = plan.random("clocks")
         self.hosts: Mapping[NodeId, Host] = {node: self._host(node, random) for node in self.membership.ids}
         self.apply_takes: tuple[Micros, ...] = plan.random("apply").choice(
@@ -114,6 +116,8 @@ class Fleet:
         """Links that faults have cut, by their own account: a message that gets through shows a network that leaks."""
         self.answer: Callable[[Ticket, Answer], None] = _nobody
         """Whom to give answers to clients."""
+        self.takes_office: Callable[[Host], None] = lambda host: None
+        """Whom to tell of a new leader, before anything that it says leaves it."""
         self.archive = Archive(plan.snapshot, timeline, wires, trace, checker, plan.random("snapshots"), self)
 
     def _host(self, node: NodeId, random: Random) -> Host:
@@ -156,6 +160,7 @@ class Fleet:
         )
         self._checker.started(host.id, core, host.store)
         self._conduct.started(host.id, process.view, self._timeline.now)
+        self._answers.started(host.id, process.view)
         # Its clock may have drifted past several deadlines of this core: the first tick says what time it is.
         self.settle(host, process)
 
@@ -204,6 +209,7 @@ class Fleet:
         self.happens("campaign", host)
         process.core.campaign(host.clock.monotonic(self._timeline.now))
         self.settle(host, process)
+        self._conduct.told(host.id, self._timeline.now)
 
     def serve(self, ticket: Ticket) -> None:
         """A client's request has arrived at a running node that reads it."""
@@ -261,8 +267,10 @@ class Fleet:
         self.seen[process.view.role.name, type(message)] += 1
         now = self._timeline.now
         self._conduct.hears(message, now)
+        self._answers.hears(message)
         process.core.step(message, host.clock.monotonic(now))
         self.settle(host, process)
+        self._answers.heard(message)
         self._conduct.heard(message, now)
 
     def _tick(self, host: Host, process: Process, due: Micros) -> None:
@@ -281,6 +289,7 @@ class Fleet:
             return False
         for _ in range(TICKS):
             self.happens("tick", host)
+            self._conduct.ticks(host.id)
             core.tick(shows, host.clock.wall(now))
             self.settle(host, process)
             self._conduct.ticked(host.id, now)
@@ -382,6 +391,7 @@ class Fleet:
         for message in (*ready.messages, *ready.messages_after_sync):
             checker.made(message)
             self._conduct.made(message)
+            self._answers.made(message)
         after = ready.messages_after_sync
         if ready.hard_state is not None or ready.entries or ready.base is not None:
             write = Write(ready.hard_state, ready.entries, after, ready.base)
@@ -581,6 +591,8 @@ class Fleet:
         for event in events:
             match event:
                 case RoleChanged():
+                    if event.role == "leader":
+                        self.takes_office(host)
                     under = "" if event.leader in (None, host.id) else f" of {node_text(event.leader)}"
                     text = f"{host.name}@{event.term} {event.role}{under}: {event.reason}"
                     self._trace.tell(host.name, "role", text)

@@ -1,5 +1,6 @@
 """Checks I1 to I15 after every step of a run, by looking at what that step has changed."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -12,7 +13,14 @@ from raftlog.core.entry import Entry
 from raftlog.core.ids import EntryId, Index, NodeId, RequestId, Term
 from raftlog.core.log import Log
 from raftlog.core.membership import Membership, MembershipAt
-from raftlog.core.message import AppendAccepted, Message, VoteRequest, VoteResponse
+from raftlog.core.message import (
+    AppendAccepted,
+    Message,
+    PreVoteRequest,
+    PreVoteResponse,
+    VoteRequest,
+    VoteResponse,
+)
 from raftlog.core.progress import Progress
 from raftlog.core.raft import Raft
 from raftlog.core.roles.role import Role
@@ -23,6 +31,8 @@ class Disk(Protocol):
 
     durable: Image
     written: Image
+    pending: deque[Write]
+    """What has been handed over and is not durable yet, oldest first."""
 
 
 class _Seen:
@@ -95,6 +105,8 @@ class Checker:
         self._history = History(self.entry)
         self._ghosts: dict[NodeId, Image] = {}
         """What the disks of impaired nodes held before the damage: one such loss is what a majority is for."""
+        self._decided_before: dict[NodeId, Index] = {}
+        """What was decided when they were damaged: whoever is whole again has it, whoever decided it."""
         self._promises: dict[type[Message], Callable[[Message, HardState, Disk], None]] = {
             VoteRequest: self._asks,
             VoteResponse: self._votes_for,
@@ -211,10 +223,16 @@ class Checker:
     def damaged(self, node: NodeId, before: Image) -> None:
         """A disk has lost entries that it held `before`; its node knows, and is to promise nothing it cannot keep."""
         self._ghosts.setdefault(node, before)
+        self._decided_before[node] = len(self.decided)
 
     def healed(self, node: NodeId) -> None:
         """An impaired node counts as whole again: what is decided must do without what it lost (I7)."""
         self._ghosts.pop(node, None)
+        decided, disk = self._decided_before.pop(node, 0), self._disks[node].durable
+        if decided and not disk.holds(self.decided[decided - 1][0]):
+            raise _broken(
+                "W4", node, f"is whole again with {disk.last}, and {decided} was decided before its loss"
+            )
         if self._decided_under is not None:
             self._held_by_quorum(self.decided[-1][0], self._decided_under, node)
 
@@ -247,6 +265,13 @@ class Checker:
         term = self._seen[message.sender].state.term
         if message.term != term:
             raise _broken("E22", message.sender, f"is in term {term} and says {message}")
+        if self._ghosts and message.sender in self._ghosts:
+            self._has_no_vote(message)
+
+    def _has_no_vote(self, message: Message) -> None:
+        asks = isinstance(message, PreVoteRequest | VoteRequest)
+        if asks or (isinstance(message, PreVoteResponse | VoteResponse) and message.granted):
+            raise _broken("W4", message.sender, f"has lost entries, is not whole again, and says {message}")
 
     def sent(self, message: Message) -> None:
         """A message leaves a node (I11, I2)."""
@@ -425,6 +450,8 @@ class Checker:
                 f"out of order: base {base}, snapshot {snapshot}, applied {applied}, committed {committed},"
                 f" durable {durable}, last {last}",
             )
+        if log.last.term > state.term:
+            raise _broken("I2", node, f"is in term {state.term}, and its log ends with {log.last}")
         if durable > base:
             entry, term = seen.disk.durable.at(durable), log.term_at(durable)
             if entry is None or entry.term != term:
@@ -433,6 +460,7 @@ class Checker:
                     node,
                     f"believes {durable}@{term} durable, the disk has {seen.disk.durable.last}",
                 )
+            self._stays(node, durable, seen.disk.pending)
         if committed > seen.committed:
             if (
                 seen.progress is not None
@@ -445,6 +473,16 @@ class Checker:
             self._commits(node, seen, max(seen.committed, base), committed)
         seen.committed, seen.applied, seen.durable, seen.last = committed, applied, durable, log.last
         seen.base, seen.snapshot = log.base, state.snapshot
+
+    def _stays(self, node: NodeId, durable: Index, pending: Sequence[Write]) -> None:
+        """What is on disk now and will be taken off it by a write under way is not durable (W13)."""
+        for write in pending:
+            if write.entries and write.entries[0].index <= durable:
+                raise _broken(
+                    "I8",
+                    node,
+                    f"believes {durable} durable, a write under way puts {write.entries[0].id} there",
+                )
 
     def _commits(self, node: NodeId, seen: _Seen, start: Index, end: Index) -> None:
         log, decided = seen.state.log, self.decided

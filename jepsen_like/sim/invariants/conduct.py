@@ -1,4 +1,4 @@
-"""Judges how nodes come into office and stay in it, by what reaches them: E4, E9, E11, E14, E21, I9, Q1, R2, W10."""
+"""Judges how nodes come into office and stay in it, by what reaches them: E4 to E21, I9, Q1, R2, W10."""
 
 from collections import deque
 
@@ -23,7 +23,7 @@ PATIENCE = 2
 class _Life:
     """One incarnation of a node: what reached it, and when."""
 
-    __slots__ = ("counted", "grants", "heard", "owes", "role", "since", "view", "writing")
+    __slots__ = ("counted", "grants", "heard", "owes", "role", "since", "unsynced", "view", "writing")
 
     def __init__(self, view: View, now: Micros) -> None:
         self.view = view
@@ -37,6 +37,8 @@ class _Life:
         """What it counted for a follower whose acknowledgement of an earlier term is being taken in."""
         self.owes: NodeId | None = None
         """Whom it has to tell of its term: the leader of an earlier one, who is being heard."""
+        self.unsynced = False
+        """It stands for election, and its own vote is still being written."""
         self.writing: deque[Micros] = deque()
         """When each write that has not completed was handed over."""
 
@@ -48,6 +50,7 @@ class Conduct:
     - E9: who is refused a pre-vote from a higher term enters that term.
     - E11: who hears the leader of an earlier term tells it of its own.
     - E14: nobody stands for election before a majority has answered that it would vote for it.
+    - E19: nobody begins another election, but when told to, before its own vote in the last one is on disk.
     - E21: who hears the leader of its term follows it.
     - I9: nobody counts an acknowledgement of an earlier term; the follower's log may have been cut since.
     - Q1: nobody leads on who has heard no majority for `PATIENCE` election timeouts; seen at its ticks.
@@ -150,17 +153,28 @@ class Conduct:
                 f"hears {message.sender} lead its term {message.term}, and remains {life.role.name}",
             )
 
+    def told(self, node: NodeId, now: Micros) -> None:
+        """A node has done what somebody told it to."""
+        self._changes(node, now)
+
+    def ticks(self, node: NodeId) -> None:
+        """A node is about to see to what is due."""
+        life = self._lives[node]
+        life.unsynced = life.view.role.name == "candidate" and not life.view.state.vote_is_durable
+
     def ticked(self, node: NodeId, now: Micros) -> None:
         """Time has passed at a node, and it has seen to what was due."""
-        self._changes(node, now)
         life = self._lives[node]
+        role, state = life.view.role, life.view.state
+        if life.unsynced and role is not life.role and role.name in ("pre-candidate", "candidate"):
+            raise _broken("E19", node, f"begins anew in term {state.term}, durable is {state.synced}")
+        self._changes(node, now)
         if life.role.name != "leader":
             return
         since = now - self._patience
         known = [peer for peer in self._voters if max(life.heard.get(peer, 0), life.since) > since]
         if not self._most({*known, node}):
             raise _broken("Q1", node, f"leads on at {now}, having heard no majority since {since}")
-        state = life.view.state
         if life.since <= since and state.log.last.term != state.term:
             raise _broken(
                 "R2", node, f"leads term {state.term} since {life.since}; its log ends at {state.log.last}"

@@ -40,5 +40,6 @@ INVARIANTS: tuple[Invariant, ...] = (
     Invariant("E16", "only voters ask for votes"),
     Invariant("E22", "an answer carries the term its sender is in"),
     Invariant("D8", "log time never falls along a log"),
+    Invariant("W4", "who has lost entries gives no vote before it has what was decided before its loss"),
 )
-"""In the order of reports. R1, E16, E22 and D8 are no rows of that list but are checked at every step as well."""
+"""In the order of reports. From R1 on they are no rows of that list but are checked at every step as well."""

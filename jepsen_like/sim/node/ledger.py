@@ -17,17 +17,17 @@ class Ledger:
     def __init__(self, found: Image) -> None:
         self.durable = found
         self.written = found.copy()
-        self._under_way: deque[Write] = deque()
+        self.pending: deque[Write] = deque()
 
     def hand_over(self, write: Write) -> None:
         """A write is queued for the disk."""
         self.written.take(write)
-        self._under_way.append(write)
+        self.pending.append(write)
 
     def synced(self, write: Write) -> None:
         """The oldest write under way has been called durable."""
-        assert self._under_way, "a write was called durable that nobody handed over"
-        oldest = self._under_way.popleft()
+        assert self.pending, "a write was called durable that nobody handed over"
+        oldest = self.pending.popleft()
         assert oldest is write, "writes were called durable out of order"
         self.durable.take(write)
 
@@ -96,5 +96,5 @@ class Ledger:
     @property
     def _replaced_from(self) -> Index | None:
         """From here on, writes under way may have replaced what was durable, or not."""
-        firsts = [write.entries[0].index for write in self._under_way if write.entries]
+        firsts = [write.entries[0].index for write in self.pending if write.entries]
         return min(firsts, default=None)

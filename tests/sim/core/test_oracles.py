@@ -14,6 +14,7 @@ from raftlog.core.durable import HardState, SnapshotMeta
 from raftlog.core.entry import Entry, EntryKind, seal
 from raftlog.core.ids import NOTHING, Boot, EntryId, GroupId, NodeId, RequestId
 from raftlog.core.membership import MembershipAt
+from raftlog.core.message import PreVoteRequest
 from raftlog.core.raft import Raft
 from raftlog.core.settings import Settings
 
@@ -139,8 +140,16 @@ def test_what_is_decided_must_do_without_what_a_whole_node_has_lost() -> None:
     checker.damaged(N1, before)
     checker._disks[N1].durable.damage(2)
     checker.crashed(N1)
-    with pytest.raises(Violation, match=r"I7: n1 3@1 is decided, but durable only on \[2\]"):
+    ask = PreVoteRequest(group=GroupId(7), sender=N1, to=N2, term=1, last=EntryId(1, 1))
+    checker._seen[N1].state.term = 1
+    with pytest.raises(
+        Violation, match="W4: n1 has lost entries, is not whole again, and says PreVoteRequest"
+    ):
+        checker.made(ask)
+    with pytest.raises(Violation, match="W4: n1 is whole again with 1@1, and 3 was decided before its loss"):
         checker.healed(N1)
+    with pytest.raises(Violation, match=r"I7: n1 3@1 is decided, but durable only on \[2\]"):
+        checker.healed(N1)  # once more, as if it had been decided since
 
 
 def oracle() -> Oracle:
