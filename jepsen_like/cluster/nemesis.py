@@ -27,6 +27,7 @@ from jepsen_like.sim.faults import (
     Failpoint,
     Hang,
     Kill,
+    Maroon,
     OneWay,
     Partition,
     Pause,
@@ -44,7 +45,7 @@ from raftlog.core.ids import Micros
 Told = Callable[[str, AnyFault, Sequence[str]], None]
 """Hears `begins`, `ends` or `skipped`, of which fault, to whom."""
 
-IMPOSSIBLE = (Campaign, Hang)
+IMPOSSIBLE = (Campaign, Hang, Maroon)
 """What only a simulation can do."""
 
 
@@ -173,7 +174,7 @@ class Nemesis:
             case Failpoint():
                 await hosts[0].tell(Arm(rules=fault.arm))
                 await self._later(fault.down, self._start(hosts))
-            case Campaign() | Hang():
+            case Campaign() | Hang() | Maroon():
                 raise AssertionError(f"{name(fault)} was refused before the start")
 
     @staticmethod

@@ -16,6 +16,7 @@ from jepsen_like.sim.faults import (
     Failpoint,
     Hang,
     Kill,
+    Maroon,
     OneWay,
     Partition,
     Pause,
@@ -45,6 +46,10 @@ def fault_text(fault: AnyFault) -> str:
             return f"one way: nothing from {_all(fault.origins)} to {_all(fault.targets)}{_for(fault.span)}"
         case Ring():
             return f"ring {_all(fault.nodes)}{_for(fault.span)}"
+        case Maroon():
+            stalls = ", whose disk stalls" if fault.stalls else ""
+            alone = notation.span_text(fault.alone)
+            return f"maroon leaders with {fault.node}{stalls}, each for {alone}{_for(fault.span)}"
         case Squall():
             return f"squall: {weather_text(fault.weather)}{_for(fault.span)}"
         case SlowLink():

@@ -87,6 +87,19 @@ class Ring(Fault, frozen=True, kw_only=True):
     span: Micros
 
 
+class Maroon(Fault, frozen=True, kw_only=True):
+    """Whoever leads, or comes to lead within `span`, is cut off at once from all nodes but `node`, for `alone`.
+
+    So leaders of several terms leave entries of their own at the same places of one log. With `stalls`, the disk of
+    that node completes no write before the end: all of them are under way there together.
+    """
+
+    node: str
+    alone: Micros
+    stalls: bool
+    span: Micros
+
+
 class Squall(Fault, frozen=True, kw_only=True):
     """The whole network has this weather for a while."""
 
@@ -203,6 +216,7 @@ AnyFault: TypeAlias = (
     | Partition
     | OneWay
     | Ring
+    | Maroon
     | Squall
     | SlowLink
     | Hang

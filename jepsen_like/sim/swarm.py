@@ -20,6 +20,7 @@ from jepsen_like.sim.faults import (
     Failpoint,
     Hang,
     Kill,
+    Maroon,
     OneWay,
     Partition,
     Pause,
@@ -198,6 +199,18 @@ def _deposed(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
     return Partition(at=at, sides=((LEADER, "c1"), names), span=timeout + random.randrange(timeout))
 
 
+def _maroon(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
+    """Long enough for several elections, and each cut about as long as it takes to hold the next one."""
+    timeout = random.choice((400_000, 800_000, 1_500_000))
+    return Maroon(
+        at=at,
+        node=random.choice(names),
+        alone=timeout + random.randrange(timeout),
+        stalls=random.random() < 0.7,
+        span=random.randrange(2, 6) * SECOND,
+    )
+
+
 def _one_way(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
     origin = _one(random, names)
     pair = ((origin,), tuple(name for name in names if name != origin))
@@ -341,7 +354,7 @@ NODE_ONLY: dict[str, Draw] = {
 }
 
 DRAWS: dict[Tier, dict[str, Draw]] = {
-    "core": EVERYWHERE | {"damage": _damage},
+    "core": EVERYWHERE | {"damage": _damage, "maroon": _maroon, "maroon-2": _maroon},
     "node": EVERYWHERE | NODE_ONLY,
 }
 """How each kind of fault is drawn. A kind that is named twice is chosen twice as often."""

@@ -23,6 +23,7 @@ from jepsen_like.sim.faults import (
     Failpoint,
     Hang,
     Kill,
+    Maroon,
     OneWay,
     Partition,
     Pause,
@@ -65,6 +66,9 @@ class Nemesis:
         self.closed: Counter[Link] = Counter()
         """How many faults cut each link now: kept apart from the network, so that a network that leaks is seen."""
         fleet.closed = self.closed
+        fleet.takes_office = self._takes_office
+        self._maroons: list[tuple[Micros, Host, Maroon, int]] = []
+        """Until when each is in force, and who keeps new leaders company."""
         self._spans: list[tuple[Micros, Micros]] = []
 
     def start(self) -> None:
@@ -127,6 +131,8 @@ class Nemesis:
             case Ring(nodes=nodes, span=span):
                 names = self._names(nodes)
                 return self._cut(ring(names), span, number, " ".join(names))
+            case Maroon():
+                return self._maroon(fault, number)
             case Squall(weather=weather, span=span):
                 self._wires.change(weather)
                 self._squalls += 1
@@ -249,6 +255,29 @@ class Nemesis:
             del self.closed[link]
         self._heals("net", number)
 
+    def _maroon(self, fault: Maroon, number: int) -> str:
+        friend = self._host(fault.node)
+        if fault.stalls:
+            friend.stalled_until = max(friend.stalled_until, self._timeline.now + fault.span)
+        self._maroons.append((self._timeline.now + fault.span, friend, fault, number))
+        if (leader := self._fleet.leader) is not None:
+            self._strand(leader, friend, fault, number)
+        return f"leaders with {friend.name}"
+
+    def _takes_office(self, leader: Host) -> None:
+        self._maroons = [maroon for maroon in self._maroons if maroon[0] > self._timeline.now]
+        for _, friend, fault, number in self._maroons:
+            if self._active:
+                self._strand(leader, friend, fault, number)
+
+    def _strand(self, leader: Host, friend: Host, fault: Maroon, number: int) -> None:
+        others = [name for name in self._hosts if name not in (leader.name, friend.name)]
+        if others:
+            self._fleet.counts["effect/marooned"] += 1
+            text = f"{leader.name} with {friend.name}"
+            self._trace.tell("net", "note", f"{text} is cut off from {', '.join(others)}")
+            self._cut(between([[leader.name], others]), fault.alone, number, text)
+
     def _squall_passes(self, squall: int, number: int) -> None:
         if squall == self._squalls:
             self._wires.change(self._wires.fair)
@@ -335,7 +364,7 @@ def _forget_process(host: Host) -> None:
 
 def _lane(fault: AnyFault, text: str) -> str:
     match fault:
-        case Partition() | OneWay() | Ring() | Squall() | SlowLink():
+        case Partition() | OneWay() | Ring() | Maroon() | Squall() | SlowLink():
             return "net"
         case _:
             return text.partition(" ")[0].partition(",")[0]

@@ -9,6 +9,9 @@ from raftlog.core.ids import Micros
 from raftlog.core.message import AppendRequest, Message
 from raftlog.testing.network import Weather
 
+LATE: Micros = 2_000_000
+"""How long after the first a second copy may come, however quick the network is else."""
+
 
 class Wire:
     """One direction between two ends.
@@ -90,8 +93,10 @@ class Wires:
             due = wire.due_urgent = max(due, wire.due_urgent)
         copies = [(due, timeline.at(due, arrive, message, wire, wire.epoch))]
         if random() < weather.duplicate:
-            # Soon after the first, or long after: an early copy meets the state that the first one made.
-            due += int(random() * weather.delay[1] * (1 if random() < 0.5 else 10))
+            # Soon after the first, or long after: an early copy meets the state that the first one made, a late one
+            # a state that has gone on to later terms, or a log that begins after what the message speaks of.
+            longest = (weather.delay[1], weather.delay[1] * 10, LATE)[int(random() * 3)]
+            due += int(random() * longest)
             copies.append((due, timeline.at(due, arrive, message, wire, wire.epoch)))
         return copies
 

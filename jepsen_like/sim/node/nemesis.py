@@ -20,6 +20,7 @@ from jepsen_like.sim.faults import (
     Failpoint,
     Hang,
     Kill,
+    Maroon,
     OneWay,
     Partition,
     Pause,
@@ -117,6 +118,8 @@ class Nemesis:
                 return self._wipe(fault)
             case Partition() | OneWay() | Ring():
                 return self._sever(fault, serial)
+            case Maroon():
+                return None  # for the algorithm's own runs: it strikes within an election
             case Squall():
                 return self._squall(fault, serial)
             case SlowLink():

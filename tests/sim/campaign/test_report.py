@@ -168,7 +168,7 @@ def test_a_long_run_keeps_its_end() -> None:
 def test_every_fault_has_words_that_name_who_and_how_long() -> None:
     kinds = set()
     for seed in range(1, 120):
-        for fault in draw(seed, "node").faults:
+        for fault in (*draw(seed, "node").faults, *draw(seed, "core").faults):
             kinds.add(type(fault).__name__)
             text = fault_text(fault)
             for field in ("span", "down"):
