@@ -23,6 +23,7 @@ from raftlog.clock import SystemClock
 from raftlog.core.ids import ClusterId
 
 FILE = "cluster.json"
+FORMAT = 1
 LOCALHOST = "127.0.0.1"
 
 _PORTS = range(21_000, 32_000)
@@ -70,7 +71,7 @@ class ClusterFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return None
         except (OSError, ValueError) as error:
             raise ClusterFailed(f"{path} is no cluster file: {error}") from None
-        if found.version != 1:
+        if found.version != FORMAT:
             raise ClusterFailed(f"{path} is of version {found.version}, which this release does not know")
         return found
 
@@ -89,7 +90,7 @@ class ClusterFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ClusterFailed(f"{directory} cannot be used: {error.strerror}") from None
         ports = free_ports(3 if nodes is None else nodes)
         entries = (NodeEntry(f"n{n}", f"{LOCALHOST}:{port}") for n, port in enumerate(ports, 1))
-        return cls(1, tuple(entries), machine)
+        return cls(FORMAT, tuple(entries), machine)
 
     def write(self, directory: Path) -> None:
         """Put it in place, in one step. Raises ClusterFailed."""

@@ -1,5 +1,6 @@
-"""A small backup made by hand: two groups, several parts."""
+"""A small backup made by hand: two groups, several parts. `python -m tests.backup.samples FILE` writes it."""
 
+import sys
 from pathlib import Path
 
 import xxhash
@@ -58,3 +59,7 @@ def write(file: Path, groups: tuple[GroupId, ...] = (META_GROUP, GroupId(7))) ->
 def last_of(group: GroupId) -> EntryId:
     """Where the sample's groups stand."""
     return state(group, 0)[0].meta.last
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

@@ -4,13 +4,20 @@ import asyncio
 from pathlib import Path
 from random import Random
 
+import msgspec
+
 from raftlog.core.durable import HardState, TermRun
 from raftlog.core.ids import ClusterId, EntryId, GroupId, NodeId
 from raftlog.core.membership import MembershipAt
+from raftlog.machine.applier import Applier
+from raftlog.machine.calls import encode_call
 from raftlog.storage import Identity, Wal, load_or_create
 from raftlog.storage.inspect import verify
+from raftlog.storage.restored import load_restored
+from raftlog.storage.snapshots import SnapshotId, Snapshots
 from raftlog.testing.disk import SimDisk
 from raftlog.testing.platter import Platter
+from statemachines.counter import Counter
 from tests.storage.story import G0, Entropy, entry, membership, run, write
 
 FORMAT_1 = Path(__file__).parent / "fixtures" / "format-1"
@@ -64,5 +71,66 @@ def test_a_directory_of_format_1_is_sound() -> None:
         report = await verify(disk)
         assert report.sound, report.problems
         assert disk.trace == []
+
+    asyncio.run(tale())
+
+
+SNAPSHOT_1 = Path(__file__).parent / "fixtures" / "snapshot-1"
+"""A snapshot of group 0 at 2@1 of cluster c0ffee, in four parts: a counter of 42 and one session.
+
+Made with `write_part` and `seal` from `tests.backup.samples.state(0, 42)`.
+"""
+
+RESTORED_1 = Path(__file__).parent / "fixtures" / "restored-1"
+"""A directory that waits with the state of two groups: an identity, `restored`, eight parts.
+
+Made by `raftlog restore tests/backup/fixtures/format-1.backup --data-dir ...`; the lock file was removed.
+"""
+
+
+def on_disk(directory: Path) -> SimDisk:
+    contents = {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
+    return SimDisk(Random(1), platter=Platter(contents))
+
+
+def counted(applier: Applier) -> int:
+    return msgspec.msgpack.decode(applier.query(encode_call(Counter.read)).body, type=int)
+
+
+def test_a_snapshot_of_format_1_is_read() -> None:
+    async def tale() -> None:
+        snapshots = await Snapshots.open(on_disk(SNAPSHOT_1), ClusterId(0xC0FFEE), entropy=lambda: 1)
+        (manifest,) = snapshots.all(G0)
+        assert snapshots.damage == ()
+        assert (manifest.id, manifest.meta.last) == (SnapshotId(0xABC0), EntryId(1, 2))
+        assert manifest.meta.membership.membership.member(NodeId(1)) is not None
+        assert [part.length for part in manifest.parts] == [35, 35, 35, 16]
+        applier = Applier(Counter)
+        applier.restore([part async for part in snapshots.stream(manifest)])
+        assert (counted(applier), applier.applied, applier.digest) == (42, EntryId(1, 2), manifest.digest)
+
+    asyncio.run(tale())
+
+
+def test_a_restored_directory_of_format_1_is_read_and_initialised() -> None:
+    async def tale() -> None:
+        disk = on_disk(RESTORED_1)
+        identity = await load_or_create(disk, Entropy(Random(1)))
+        assert identity == Identity(NodeId(0x111E381BDB6F08EB), None, "Counter")
+        restored = await load_restored(disk)
+        assert restored is not None
+        assert (restored.source, restored.machine) == (ClusterId(0xC0FFEE), "Counter")
+        members = membership(1, identity.node)
+        member = await Wal.bootstrap(
+            disk, identity=identity, cluster_id=ClusterId(5), groups={G0: members}, segment_size=4096
+        )
+        wal = await Wal.open(disk, identity=member, segment_size=4096)
+        for group, value in ((G0, 42), (G7, 49)):
+            (manifest,) = wal.snapshots.all(group)
+            applier = Applier(Counter, group=group)
+            applier.restore([part async for part in wal.snapshots.stream(manifest)])
+            assert counted(applier) == value
+            assert wal.recovered(group).base.membership == MembershipAt(0, members)
+        await wal.close()
 
     asyncio.run(tale())
