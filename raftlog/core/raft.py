@@ -297,6 +297,26 @@ class Raft:
         return self._state.slow
 
     @property
+    def hangs(self) -> bool:
+        """Whether its disk is at a write for an election timeout."""
+        return self._state.hangs
+
+    @property
+    def room(self) -> int | None:
+        """What is left of what `disk_room` said."""
+        return self._state.room
+
+    @property
+    def durable_index(self) -> Index:
+        """The last entry that is synced here."""
+        return self._state.log.durable
+
+    @property
+    def full_followers(self) -> tuple[NodeId, ...]:
+        """Whose disks are full, as far as a leader knows."""
+        return tuple(peer.id for peer in self._peer_status() if peer.full)
+
+    @property
     def applied_index(self) -> Index:
         """The highest index reported by `applied`."""
         return self._state.applied

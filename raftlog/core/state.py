@@ -166,9 +166,14 @@ class State:
 
     @property
     def slow(self) -> bool:
-        """Whether its disk drags, or is at a write for an election timeout."""
+        """Whether its disk drags or hangs."""
+        return self.dragging or self.hangs
+
+    @property
+    def hangs(self) -> bool:
+        """Whether its disk is at a write for an election timeout."""
         since = self.writing_since
-        return self.dragging or (since is not None and self.now - since >= self.settings.election_timeout)
+        return since is not None and self.now - since >= self.settings.election_timeout
 
     def wrote_within(self, took: Micros) -> None:
         """A write has completed. On a full disk it may have waited for space, which says nothing of the device."""

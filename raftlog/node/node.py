@@ -25,6 +25,7 @@ from raftlog.node.reads import ReadDone
 from raftlog.node.replica import Replica
 from raftlog.node.retention import Retention
 from raftlog.node.snapshotting import Making
+from raftlog.node.trouble import DiskHealth
 from raftlog.node.writer import Writer
 from raftlog.replay import Replays
 from raftlog.storage import DiskError, Identity, Wal
@@ -134,6 +135,7 @@ class Node:
             )
             for group in wal.groups()
         }
+        self.disk = DiskHealth(self, self._replicas, on_event)
 
     # -- life
 
@@ -251,11 +253,12 @@ class Node:
 
     @property
     def impairments(self) -> tuple[str, ...]:
-        """What keeps this node from applying or reading its log, one sentence each."""
+        """What keeps this node from writing, applying or reading its log, one sentence each."""
         holes = tuple(f"the log has a hole: {hole}" for hole in self.wal.damage)
         troubles = (replica.applying.trouble for replica in self._replicas.values())
         states = (replica.snapshotting.trouble for replica in self._replicas.values())
-        return holes + tuple(trouble for trouble in (*troubles, *states) if trouble is not None)
+        of_state = (trouble for trouble in (*troubles, *states) if trouble is not None)
+        return (*holes, *self.disk.sentences, *of_state)
 
     def newest_snapshot(self, group: GroupId) -> Manifest | None:
         """The newest durable one of a group."""
@@ -365,6 +368,7 @@ class Node:
         now = self.clock.monotonic()
         self._inbox_bytes[Lane.URGENT] = self._inbox_bytes[Lane.BULK] = 0
         self.writer.deliver()
+        self.disk.look(now)
         for replica in self._replicas.values():
             replica.pump(now)
         self._meet_members()
@@ -396,7 +400,8 @@ class Node:
         self.kick()
 
     def _tell(self) -> None:
-        serving = not self._draining and all(replica.serving for replica in self._replicas.values())
+        up = not self._draining and not self.disk.hangs
+        serving = up and all(replica.serving for replica in self._replicas.values())
         if serving != self._serving:
             self._serving = serving
             self._on_health(serving)

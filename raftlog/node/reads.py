@@ -66,6 +66,11 @@ class Reads:
         while self._released and self._released[0][0] <= index:
             self._answer(self._released.popleft()[1], None)
 
+    def give_up_beyond(self, index: Index, result: Result) -> None:
+        """Refuse those that wait for a later index, which may not come for long."""
+        while self._released and self._released[-1][0] > index:
+            self._answer(self._released.pop()[1], result)
+
     def abandon(self, result: Result) -> None:
         """Refuse everything that is left."""
         for id in list(self._asked):

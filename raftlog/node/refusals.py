@@ -38,6 +38,11 @@ class Refusals:
         """Its state is not to be shown."""
         return self.refused("this node cannot apply the log at the moment; ask another", self._retry_after)
 
+    def lags_behind(self) -> Result:
+        """It lacks entries, and its disk takes none at the moment."""
+        reason = "this node's disk is full or hangs, and it lacks what is decided since; ask another"
+        return self.refused(reason, self._retry_after)
+
     def unreachable(self) -> Result:
         """The leader this node knows may just have died: naming it as the one to ask would send clients in circles."""
         reason = f"the leader, {self.leader_address}, cannot be reached from this node"

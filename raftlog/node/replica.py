@@ -245,6 +245,13 @@ class Replica:
             last = ready.entries[-1].id if ready.entries else None
             self.raft.storage_done(ready.hard_state, last, self._around.clock.monotonic())
 
+    def went_ahead(self, ready: Ready) -> None:
+        """Term and vote of a Ready and all before it are durable; its entries wait for space on the disk."""
+        for message in ready.messages_after_sync:
+            self._around.send(message, message.to)
+        if ready.hard_state is not None:
+            self.raft.hard_state_done(ready.hard_state, self._around.clock.monotonic())
+
     def close(self) -> None:
         """Answer everyone who still waits."""
         reason = "this node is shutting down"
@@ -444,6 +451,8 @@ class Replica:
             if self._failpoints.armed and self._reads:
                 self._failpoints.hit_now("reads.before_answer")
             self._reads.applied(self.applying.applier.applied.index)
+            if self.raft.room is not None or self.raft.hangs:
+                self._reads.give_up_beyond(self.raft.durable_index, self._words.lags_behind())
         return done
 
     def _acknowledges_first(self) -> bool:

@@ -221,9 +221,26 @@ class Snapshotting:
         except DiskError as problem:
             self._failed(f"old snapshots stay: {problem}", self._around.clock.monotonic())
 
+    async def free(self) -> None:
+        """The disk is full: let go of what is kept for others; where that is nothing, have a snapshot taken."""
+        if self._busy or self._compaction is not None:
+            return
+        self._busy = True
+        try:
+            await self._tidy()
+        finally:
+            self._busy = False
+        if self._compaction is None:
+            self.ask()
+
+    @property
+    def _kept(self) -> int:
+        """Where a full disk has no space for another snapshot, the older one goes, and the log up to the newest."""
+        return 1 if self._around.wal.full and self._in_a_row else KEPT
+
     async def _let_go(self) -> None:
         """Drop older snapshots; find where the log may begin, and the log time there."""
-        await self._around.wal.snapshots.keep_newest(self._group, KEPT)
+        await self._around.wal.snapshots.keep_newest(self._group, self._kept)
         try:
             index = await self._target()
             if index is None:
@@ -238,11 +255,11 @@ class Snapshotting:
         """The last entry that may go; None when none may."""
         wal, group, keep = self._around.wal, self._group, self._retention
         kept = wal.snapshots.all(group)
-        if len(kept) < KEPT:
+        if len(kept) < self._kept:
             return None
         base = wal.recovered(group).base.last.index
-        newest, before = kept[-1].meta.last.index, kept[-KEPT].meta.last.index
-        if wal.size < keep.most_bytes:
+        newest, before = kept[-1].meta.last.index, kept[-self._kept].meta.last.index
+        if wal.size < keep.most_bytes and not wal.full:
             count = min(keep.keep_entries, wal.within(group, newest, keep.keep_bytes))
             target = newest - count
             if target < before:

@@ -417,8 +417,6 @@ class Server:
             for group in self._node.groups()
             if (why := self._node.wal.impairment(group))
         ]
-        if self._node.wal.full:
-            found.append("there is no space for the next segment of the log: free some before it is needed")
         member = self._node.status(META_GROUP).membership.member(self.node_id)
         if member is not None and member.client_address != self.advertised:
             found.append(

@@ -40,9 +40,9 @@ class Ahead:
         return bool(self._waiting)
 
     @property
-    def refused(self) -> bool:
-        """Whether none waits because the disk would not have it."""
-        return self._refused is not None and not self._waiting
+    def refused(self) -> DiskError | None:
+        """Why the disk would not have one, while none waits for that reason."""
+        return None if self._waiting else self._refused
 
     def begin(self, current: SegmentHeader) -> None:
         """Let the segment after `current` be made in the background, unless one waits."""

@@ -292,6 +292,10 @@ class GroupLog:
         """Whether the log holds that entry, or begins at or after it."""
         return position.index <= self.base.last.index or self.term_of(position.index) == position.term
 
+    def may_begin_after(self, base: SnapshotMeta) -> bool:
+        """Whether this is later than where it begins now, and an entry of it."""
+        return self.base.last.index < base.last.index <= self.last.index and self.reaches(base.last)
+
     def within(self, last: Index, size: int) -> int:
         """How many entries up to `last` have records of `size` bytes together, or less."""
         at = count = last - self._first

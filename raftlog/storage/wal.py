@@ -1,6 +1,7 @@
 """The write-ahead log: appends for many groups in one synced write each, and reads of single entries."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -302,7 +303,51 @@ class Wal:
     @property
     def full(self) -> bool:
         """No space for the next segment. The current one still takes writes; `make_room` tries again."""
+        return self._ahead.refused is not None
+
+    @property
+    def refusal(self) -> DiskError | None:
+        """Why there is none, while `full`."""
         return self._ahead.refused
+
+    @property
+    def room(self) -> int:
+        """Bytes of commands that the current segment still takes, while `full`."""
+        if self._closed:
+            return 0
+        started = self._synced.segment == self._current.sequence
+        used = self._synced.offset if started else SECTOR
+        left = self._current.size - used - self._points.closing_room(len(self._groups)) - self._kept
+        return max(0, left)
+
+    @property
+    def _kept(self) -> int:
+        return min(_KEPT, self._current.size // 8)
+
+    def ahead_of_entries(self, writes: Sequence[GroupWrite]) -> list[GroupWrite]:
+        """What of these writes can be recorded before their entries: the newest term and vote, and a base in this log.
+
+        The commit hint goes as far as this log does.
+        """
+        found = []
+        for group in sorted({write.group for write in writes}):
+            log = self._groups[group]
+            ours = [write for write in writes if write.group == group]
+            states = [write.hard_state for write in ours if write.hard_state is not None]
+            newest = reduce(HardState.newest, states, log.hard_state)
+            known = (newest.term, newest.vote) == (log.hard_state.term, log.hard_state.vote)
+            state = HardState(newest.term, newest.vote, min(newest.commit, log.last.index))
+            bases = [write.base for write in ours if write.base is not None]
+            base = max(filter(log.may_begin_after, bases), key=lambda each: each.last, default=None)
+            if not known or base is not None:
+                found.append(GroupWrite(group, None if known else state, base=base))
+        return found
+
+    def without_past_base(self, write: GroupWrite) -> GroupWrite:
+        """The same write without a base that the log already begins at or after."""
+        if write.base is None or write.base.last.index > self._groups[write.group].base.last.index:
+            return write
+        return msgspec.structs.replace(write, base=None)
 
     @property
     def damage(self) -> tuple[Damage, ...]:
@@ -491,7 +536,7 @@ class Wal:
             return False
         # While no segment is ahead, the last room is for terms, votes and membership: without them a node must fall
         # silent. Commands leave it free.
-        kept = min(_KEPT, self._current.size // 8) if keeps_room and not self._ahead.ready else 0
+        kept = self._kept if keeps_room and not self._ahead.ready else 0
         room = self._current.size - self._synced.offset - self._points.closing_room(groups) - kept
         return batch_length(body.length) <= room
 

@@ -36,28 +36,6 @@ async def add(host: Host, size: int = 1) -> Result:
     return await answer
 
 
-def test_a_full_disk_moves_leadership_and_heals_by_itself() -> None:
-    async def story() -> None:
-        world = await settled(1)
-        full = leader_of(world)
-        full.disk.capacity = 0
-        kinds = set()
-        for _ in range(12):
-            kinds.add((await add(full, 20_000)).kind)
-        assert kinds <= {Kind.OK, Kind.UNKNOWN, Kind.FAILED}
-        await asyncio.sleep(5)
-        assert any("waiting for space" in line for line in world.log), "the disk was never full: no test"
-        assert leader_of(world) is not full
-        assert (await add(leader_of(world))).kind is Kind.OK
-        full.disk.capacity = None
-        await asyncio.sleep(5)
-        states = {host.node.status().digest for host in world.hosts if host.node is not None}
-        assert len(states) == 1, "the node whose disk was full did not catch up"
-        await world.stop()
-
-    run(story(), seed=1)
-
-
 def test_a_failed_sync_ends_the_node_and_loses_nothing_acknowledged() -> None:
     async def story() -> None:
         world = await settled(2)

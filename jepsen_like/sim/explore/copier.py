@@ -166,7 +166,7 @@ PLANS: Final[dict[type, Plan]] = {
         Plan(Candidate, "_patience_ends", state=_ITS_CORE, _ballots=_LOOKUP),
         Plan(
             Leader,
-            "_heartbeat_due _round _wall_offset _undecided_bytes opening",
+            "_heartbeat_due _heir_since _round _wall_offset _undecided_bytes opening",
             state=_ITS_CORE,
             progress=_PEERS,
             _reads=_PART,

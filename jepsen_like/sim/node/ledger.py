@@ -4,6 +4,7 @@ from collections import deque
 
 from jepsen_like.sim.image import Image, Snapshot, Write
 from jepsen_like.sim.verdict import Violation
+from raftlog.core.durable import HardState
 from raftlog.core.ids import EntryId, Index
 
 
@@ -29,7 +30,16 @@ class Ledger:
         assert self.pending, "a write was called durable that nobody handed over"
         oldest = self.pending.popleft()
         assert oldest is write, "writes were called durable out of order"
+        before = self.durable.hard_state
         self.durable.take(write)
+        self.durable.hard_state = before.newest(self.durable.hard_state)  # it may have gone ahead
+
+    def went_ahead(self, write: Write) -> None:
+        """Term and vote of a write under way have been called durable, ahead of its entries."""
+        if write.hard_state is not None:
+            term, vote = write.hard_state.term, write.hard_state.vote
+            commit = min(write.hard_state.commit, self.durable.last.index)
+            self.durable.hard_state = self.durable.hard_state.newest(HardState(term, vote, commit))
 
     def keep(self, newest: Snapshot | None) -> None:
         """This is the newest sound snapshot on the disk now."""

@@ -77,6 +77,7 @@ class ObservedNode(Node):
         self.writer = _ObservedWriter(
             self._handed_over,
             self._synced,
+            self._went_ahead,
             wal=self.wal,
             max_bytes=self.limits.write,
             on_done=self.kick,
@@ -161,6 +162,14 @@ class ObservedNode(Node):
         self._ledger.synced(write)
         self._checker.synced(self._id)
 
+    def _went_ahead(self, write: Write) -> None:
+        if not self._buried:
+            self._look(self._checks_ahead, write)
+
+    def _checks_ahead(self, write: Write) -> None:
+        self._ledger.went_ahead(write)
+        self._checker.synced(self._id)
+
     def _look(self, check: Callable[..., None], *subject: object) -> None:
         try:
             check(*subject)
@@ -175,27 +184,40 @@ class _ObservedWriter(Writer):
         self,
         handed_over: Callable[[Ready], Write],
         synced: Callable[[Write, bool, Callable[[], None]], None],
+        went_ahead: Callable[[Write], None],
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self._handed_over = handed_over
         self._synced = synced
+        self._went_ahead = went_ahead
 
     def submit(self, replica: Written, ready: Ready) -> None:
         """See `Writer.submit`."""
-        super().submit(_Watched(replica, self._handed_over(ready), self._synced), ready)
+        write = self._handed_over(ready)
+        super().submit(_Watched(replica, write, self._synced, self._went_ahead), ready)
 
 
 class _Watched:
     """Stands between the writer and the replica."""
 
     def __init__(
-        self, replica: Written, write: Write, synced: Callable[[Write, bool, Callable[[], None]], None]
+        self,
+        replica: Written,
+        write: Write,
+        synced: Callable[[Write, bool, Callable[[], None]], None],
+        went_ahead: Callable[[Write], None],
     ) -> None:
         self.group: GroupId = replica.group
         self._replica = replica
         self._write = write
         self._synced = synced
+        self._went_ahead = went_ahead
+
+    def went_ahead(self, ready: Ready) -> None:
+        """See `Written.went_ahead`."""
+        self._went_ahead(self._write)
+        self._replica.went_ahead(ready)
 
     def written(self, ready: Ready) -> None:
         """See `Written.written`."""

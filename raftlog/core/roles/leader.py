@@ -58,6 +58,8 @@ class Leader(Role):
         self._undecided: deque[tuple[Index, int]] = deque()
         self._undecided_bytes = 0
         self._outrun = Outrun()
+        self._heir_since: Micros | None = None
+        """Since when, without space here, another has some and all the entries there are."""
         self.opening: Index = 0
         """The index of its no-op: the first entry of its own term."""
 
@@ -92,7 +94,7 @@ class Leader(Role):
         if state.slow and self._without_self() > state.log.durable:
             state.dragging = True
             return Follow(None, "its disk has not completed a write for an election timeout, others have")
-        if state.room is not None and (heir := self._has_space_and_all()) is not None:
+        if (heir := self._heir()) is not None:
             return Follow(None, f"its disk is full, and {heir} has space")
         if state.now >= self._heartbeat_due:
             self._heartbeat()
@@ -102,6 +104,18 @@ class Leader(Role):
         """What a quorum without this node has on disk; 0 where there is none, and resigning would gain nothing."""
         me = self.state.node
         return self.state.membership.quorum.committed(lambda node: 0 if node == me else self._match(node))
+
+    def _heir(self) -> NodeId | None:
+        """Who would do better, with a full disk here that has had an election timeout to find space."""
+        state = self.state
+        heir = None if state.room is None else self._has_space_and_all()
+        if heir is None:
+            self._heir_since = None
+        elif self._heir_since is None:
+            self._heir_since = state.now
+        elif state.now - self._heir_since >= state.settings.election_timeout:
+            return heir
+        return None
 
     def _has_space_and_all(self) -> NodeId | None:
         """A voter in contact that has space for commands, and everything that is in this log: it would be elected."""
