@@ -156,7 +156,7 @@ def _writer() -> Iterator[Failpoint]:
         "writer.before_append", "What gathered is taken for one write, and the log does not have it."
     )
     yield Failpoint("writer.after_append", "It is durable; no message leaves and no core is told yet.")
-    yield Failpoint("writer.before_retry", "The disk was full, and the writer looks for space again.")
+    yield Failpoint("writer.before_retry", "The disk is full, and the node looks for space again.")
     yield Failpoint(
         "writer.before_deliver",
         "Between two inputs of the core, before it is told what is durable.",

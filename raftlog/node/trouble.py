@@ -6,9 +6,10 @@ from typing import Protocol
 
 from raftlog.core.ids import META_GROUP, GroupId, Micros, NodeId
 from raftlog.core.raft import Raft
+from raftlog.failpoints import Failpoints
 from raftlog.node.snapshotting import Snapshotting
 from raftlog.node.writer import FULL_RETRY, Writer
-from raftlog.storage import Wal
+from raftlog.storage import DiskError, Wal
 from raftlog.transport.events import OnEvent
 
 
@@ -24,6 +25,7 @@ class Surroundings(Protocol):
 
     wal: Wal
     writer: Writer
+    failpoints: Failpoints
 
     def kick(self) -> None:
         """Have the replicas pumped soon."""
@@ -109,6 +111,8 @@ class DiskHealth:
             while self._around.wal.full:
                 for part in self._parts.values():
                     await part.snapshotting.free()
+                if self._around.failpoints.armed:
+                    await self._around.failpoints.hit("writer.before_retry", DiskError)
                 if not await self._around.wal.make_room():
                     await asyncio.sleep(FULL_RETRY)
         finally:

@@ -152,9 +152,12 @@ def test_c13_a_node_that_drains_answers_what_it_has_and_takes_nothing_new() -> N
 def test_a_node_that_waits_for_space_can_be_stopped() -> None:
     async def story(world: World) -> None:
         leader = await led(world)
+        leader.disk.hold("allocate")  # that there is no space shows when entries wait for it already
         leader.disk.capacity = 0
         for _ in range(8):
-            await submit(running(leader), adds(1, "x" * 20_000)).wait()
+            submit(running(leader), adds(1, "x" * 20_000))
+            await asyncio.sleep(0.05)
+        leader.disk.release("allocate")
         await noted(world, "waiting for space")
         async with asyncio.timeout(PATIENCE):
             await leader.stop()

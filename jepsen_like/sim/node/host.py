@@ -284,7 +284,7 @@ class Host:
 
     def _say(self, text: str, fields: Mapping[str, object]) -> None:
         if not text.startswith("role: "):
-            if text.startswith("cannot write"):
+            if text.startswith("its disk is full"):
                 self.world.effects.count("no-space")
             if text.startswith("a snapshot could not be written"):
                 self.world.effects.count("snapshot-not-written")
