@@ -4,6 +4,7 @@ import asyncio
 import pathlib
 import socket
 import time
+from collections.abc import Sequence
 from typing import Self
 
 from bench.processes import START_SECONDS, Child, ChildFailed, python
@@ -21,8 +22,13 @@ class RaftlogNodes:
 
     name = "raftlog"
 
-    def __init__(self, directory: pathlib.Path, profiles: pathlib.Path | None = None) -> None:
+    def __init__(
+        self, directory: pathlib.Path, profiles: pathlib.Path | None = None, flags: Sequence[str] = ()
+    ) -> None:
+        """`flags` are for `raftlog serve`."""
         self._directory = directory
+        self._flags = flags
+        self._names: dict[str, str] = {}
         self._profiles = profiles
         self._nodes: dict[str, Child] = {}
         """By address."""
@@ -63,6 +69,14 @@ class RaftlogNodes:
             if code := node.wait():
                 raise ChildFailed(f"{node.name} ended with exit code {code}{node.last_words()}")
 
+    def halt(self, address: str) -> None:
+        """Kill one node."""
+        self._nodes[address].kill()
+
+    def restart(self, address: str) -> None:
+        """Start a node that was killed."""
+        self._start(self._names[address], address)
+
     def kill(self) -> None:
         """End what still runs."""
         for node in self._nodes.values():
@@ -71,8 +85,9 @@ class RaftlogNodes:
     def _start(self, name: str, address: str) -> None:
         home = self._directory / name
         profile = self._profiles / f"{self.name}-{name}.prof" if self._profiles else None
-        arguments = ("serve", "--data-dir", str(home), "--listen", address, "--parent-fd", "0")
+        arguments = ("serve", "--data-dir", str(home), "--listen", address, "--parent-fd", "0", *self._flags)
         command = python("raftlog", *arguments, profile=profile)
+        self._names[address] = name
         self._nodes[address] = Child(name, command, self._directory / f"{name}.stderr")
 
 

@@ -74,6 +74,11 @@ class Child:
             raise ChildFailed(f"{self.name} wrote '{line}' instead of '{first} ...'")
         return rest
 
+    def say(self, line: str) -> None:
+        """Write a line to its standard input."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
+
     def end(self) -> None:
         """Close its standard input: it finishes in its own time."""
         assert self._process.stdin is not None
@@ -133,6 +138,12 @@ def cpu_used(pid: int) -> Cpu:
     """What a process has used so far."""
     process = pathlib.Path(f"/proc/{pid}")
     return Cpu(_seconds(process / "stat"), _seconds(process / "task" / str(pid) / "stat"))
+
+
+def children_used(pid: int) -> float:
+    """Processor seconds of its children that have ended."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[13]) + int(fields[14])) / _TICK
 
 
 def machine_used() -> tuple[float, float]:

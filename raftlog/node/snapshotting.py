@@ -163,7 +163,10 @@ class Snapshotting:
     def _way(self, applier: Applier, point: Point, now: Micros) -> Way | None:
         replays = self._around.replays
         if replays is not None and self._machine is not None and self._in_a_row < _REPLAYS:
-            return partial(by_replay, self._around.wal, replays, self._group, self._machine, point)
+            urgent = self._since.overdue(self._retention)
+            return partial(
+                by_replay, self._around.wal, replays, self._group, self._machine, point, urgent=urgent
+            )
         try:
             view = applier.capture()
         except Exception as error:  # noqa: BLE001 - the machine's own code

@@ -37,9 +37,11 @@ class Surroundings(Protocol):
 
 
 async def by_replay(
-    wal: Wal, replays: Replays, group: GroupId, machine: MachineSpec, point: Point
+    wal: Wal, replays: Replays, group: GroupId, machine: MachineSpec, point: Point, *, urgent: bool
 ) -> Manifest:
     """Have another process build the state at `point` from the newest snapshot and the log; it must be this node's.
+
+    It gives way to others unless it is `urgent`.
 
     Raises:
         Differs: it is not. The snapshot is not used: nobody knows which of the two is right.
@@ -57,6 +59,7 @@ async def by_replay(
             meta=point.meta,
             id=id,
             part_size=snapshots.part_size,
+            urgent=urgent,
         )
         if manifest.digest != point.digest:
             raise Differs(_difference(manifest, newest, point))

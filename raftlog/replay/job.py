@@ -33,6 +33,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What the new one stands for."""
     id: SnapshotId
     part_size: int
+    urgent: bool
+    """The log has grown by twice what it should: take as much of the processors as anybody."""
     stretches: int
     """How many follow: where the entries after the old snapshot lie, up to `meta.last`."""
 

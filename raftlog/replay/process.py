@@ -39,6 +39,7 @@ class Replays(Protocol):
         meta: SnapshotMeta,
         id: SnapshotId,
         part_size: int,
+        urgent: bool,
     ) -> Manifest:
         """Write the parts of the snapshot `id` at `meta`, and give the manifest that would seal them; see `Job`.
 
@@ -83,6 +84,7 @@ class Processes:
         meta: SnapshotMeta,
         id: SnapshotId,
         part_size: int,
+        urgent: bool,
     ) -> Manifest:
         """See `Replays.make`."""
         job = Job(
@@ -94,6 +96,7 @@ class Processes:
             meta=meta,
             id=id,
             part_size=part_size,
+            urgent=urgent,
             stretches=len(stretches),
         )
         running = _Running(self._command, self._environment(), job, stretches, self._on_start)

@@ -27,9 +27,9 @@ from raftlog.storage.records import decode_entry
 from raftlog.storage.snapshots import Manifest
 from raftlog.storage.snapshots.writing import Writer
 
-NICE = 10
-"""Below the nodes: about a tenth of a processor that others want too. Any lower, and a busy machine would starve it
-while the log grows."""
+NICE = 5
+"""Below the nodes: about a quarter of a processor that others want too. Lower, and a busy machine would starve it while
+the log grows."""
 _SPAN = 4 << 20
 """Bytes of a segment that are read at a time."""
 _COLLECT_AFTER = (100_000, 50, 1000)
@@ -42,13 +42,13 @@ class Unusable(Exception):
 def main() -> None:
     """Do the one job that comes on standard input, and answer on standard output."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # from the terminal, it is meant for the node
-    os.nice(NICE)
     gc.set_threshold(*_COLLECT_AFTER)
     asked, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     _silence()
     job = read(asked, Job)
     if job is None:
         return
+    os.nice(0 if job.urgent else NICE)
     outcome = _do(job, _arriving(asked, job.stretches))
     answers.write(encode(outcome))
     answers.flush()

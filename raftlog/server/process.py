@@ -2,7 +2,6 @@
 
 import asyncio
 import ctypes
-import gc
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import uvloop
 
+from raftlog.node.collecting import Collector
 from raftlog.server.options import ServeOptions
 from raftlog.server.reports import log_event, log_warning, start_log
 from raftlog.server.server import CannotServe, Server
@@ -27,10 +27,6 @@ _SWITCH_SECONDS = 0.0005
 """How long a thread that has synced may wait for the interpreter: with Python's 5 ms a sync took 15 ms, not 6."""
 _ORPHAN_SECONDS = 5.0
 _PR_SET_PDEATHSIG = 1
-
-
-_COLLECT_AFTER = (20_000, 20, 50)
-"""The collector's thresholds: new containers, and rounds of the younger generation, before a generation is walked."""
 
 
 class ServerFailed(Exception):
@@ -69,20 +65,9 @@ async def _serve(options: ServeOptions, parent_fd: int | None) -> None:
     _follow_signals(stop)
     if parent_fd is not None:
         _follow_parent(parent_fd, stop, options.drain_seconds + _ORPHAN_SECONDS)
-    async with Server(options, on_event=log_event) as server:
-        _spare_the_collector()
+    async with Server(options, on_event=log_event) as server, Collector():
         log_event("listening", {"address": str(server.address), "pid": os.getpid()})
         await stop.wait()
-
-
-def _spare_the_collector() -> None:
-    """What is here now stays: the cyclic collector need not walk it again, nor run after every few hundred values.
-
-    Entries, commands and results are not even tracked (`gc=False`): they hold nothing that could lead back to them.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_COLLECT_AFTER)
 
 
 def _follow_signals(stop: asyncio.Event) -> None:

@@ -24,11 +24,13 @@ class Gated:
 
     def __init__(self) -> None:
         self.asked: list[Index] = []
+        self.urgent: list[bool] = []
         self.told: asyncio.Queue[str] = asyncio.Queue()
 
     async def make(self, **job: Any) -> Manifest:
         """See `Replays.make`."""
         self.asked.append(job["meta"].last.index)
+        self.urgent.append(job["urgent"])
         reason = await self.told.get()
         if reason:
             raise ReplayFailed(reason)
@@ -79,6 +81,20 @@ def test_s19_what_falls_due_while_one_is_made_is_made_next() -> None:
         await world.stop()
 
     run(story(), seed=1)
+
+
+def test_one_that_was_overtaken_by_the_log_makes_the_next_urgent() -> None:
+    async def story() -> None:
+        replays = Gated()
+        world = await alone(replays)
+        await add(world, 60)
+        await add(world, 100)
+        replays.told.put_nowait("too late")
+        await asyncio.sleep(11)
+        assert replays.urgent == [False, True]
+        await world.stop()
+
+    run(story(), seed=8)
 
 
 def world_applied(host: Host) -> Index:

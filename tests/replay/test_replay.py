@@ -85,7 +85,7 @@ class Story:
         """Take a snapshot in another process."""
         processes = processes or self.processes()
         try:
-            await by_replay(self.wal, processes, META_GROUP, self.machine, self.point)
+            await by_replay(self.wal, processes, META_GROUP, self.machine, self.point, urgent=False)
         finally:
             processes.close()
 
