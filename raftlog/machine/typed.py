@@ -51,9 +51,10 @@ class Machine(StateMachine):
                 self.value += amount
                 return self.value
 
-    Attributes annotated in the class body are the state: snapshots save them, in one encoding that everybody waits
-    for (about 120 ms per million small values). A machine with a large state overrides `capture`, `write` and
-    `restore` together. A class that would not behave alike on all replicas is refused when it is defined.
+    Attributes annotated in the class body are the state: snapshots save them, all in one encoding. Nobody waits for it
+    where another process makes the snapshot, which needs a class that can be imported; elsewhere it is about 120 ms per
+    million small values. A machine may override `capture`, `write` and `restore` together.
+    A class that would not behave alike on all replicas is refused when it is defined.
     """
 
     _commands: ClassVar[_Table] = _Table(())
