@@ -8,6 +8,7 @@ from jepsen_like.sim.faults import (
     Campaign,
     Crash,
     Damage,
+    DamageSnapshot,
     DiskFails,
     DiskFull,
     DiskSlow,
@@ -71,6 +72,8 @@ def fault_text(fault: AnyFault) -> str:
             return (
                 f"damage {fault.node}: {fault.how} at {fault.place:.0%} of the file, down{_for(fault.down)}"
             )
+        case DamageSnapshot():
+            return f"damage a snapshot of {fault.node}: {fault.how}, down{_for(fault.down)}"
         case Failpoint():
             return f"failpoint {fault.arm} on {fault.node}, down{_for(fault.down)} if it ends"
         case Campaign():

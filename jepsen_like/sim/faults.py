@@ -190,6 +190,19 @@ class Damage(Fault, frozen=True, kw_only=True):
     down: Micros
 
 
+class DamageSnapshot(Fault, frozen=True, kw_only=True):
+    """Power is lost on a node, and a file of a snapshot comes back wrong, or not at all.
+
+    `how`: `flip` (one bit), `zero` (one sector), `lose` (the directory has forgotten the file). `place` is a fraction
+    of all there is to choose from. The node starts again after `down`.
+    """
+
+    node: str
+    how: str
+    place: float
+    down: Micros
+
+
 class Failpoint(Fault, frozen=True, kw_only=True):
     """A named point in the code of a node is armed, as `raftlog.failpoints` writes it. A crash there lasts `down`."""
 
@@ -227,6 +240,7 @@ AnyFault: TypeAlias = (
     | DiskFails
     | DiskFull
     | Damage
+    | DamageSnapshot
     | Failpoint
     | Campaign
 )

@@ -13,6 +13,7 @@ FAULTS = (
     "campaign",
     "crash",
     "damage",
+    "damage-snapshot",
     "disk-fails",
     "disk-full",
     "disk-slow",
@@ -59,11 +60,13 @@ EVENTS = (
     "session-resumed",
     "snapshot-fetched",
     "snapshot-installed",
+    "snapshot-replaced",
     "snapshot-taken",
     "transfer-resumed",
 )
 EFFECTS = (
     "damage-impairs",
+    "damage-mended",
     "damage-refused",
     "doubled",
     "io-error",
@@ -99,8 +102,7 @@ def _expect_whole_nodes(registry: Registry) -> None:
     for fault in FAULTS:
         registry.expect(f"fault/{fault}", tiers=NODE)
     for point in ALL:
-        later = "damaged snapshots" if point.startswith("snapshot.quarantine.") else ""
-        registry.expect(f"failpoint/{point}", tiers=NODE, absent=later)
+        registry.expect(f"failpoint/{point}", tiers=NODE)
 
 
 expect_core(REGISTRY)

@@ -12,6 +12,7 @@ from jepsen_like.sim.faults import (
     Campaign,
     Crash,
     Damage,
+    DamageSnapshot,
     DiskFails,
     DiskFull,
     DiskSlow,
@@ -124,9 +125,9 @@ def _workload(random: Random, settings: Settings) -> Workload:
     )
 
 
-MOMENTARY = frozenset({"campaign", "damage", "disk-fails", "wall-jump", "wipe"})
+MOMENTARY = frozenset({"campaign", "damage", "damage-snapshot", "disk-fails", "wall-jump", "wipe"})
 """Done in a moment, and often over in a moment."""
-DESTRUCTIVE = frozenset({"damage", "wipe"})
+DESTRUCTIVE = frozenset({"damage", "damage-snapshot", "wipe"})
 SELDOM = 0.2
 """The weight of faults that destroy a copy: after the first one or two of a run the atlas forbids them."""
 
@@ -250,6 +251,13 @@ def _damage(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
     )
 
 
+def _damage_snapshot(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
+    how = random.choice(("flip", "zero", "lose"))
+    return DamageSnapshot(
+        at=at, node=_one(random, names), how=how, place=round(random.random(), 6), down=_span(random)
+    )
+
+
 def _failpoint(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
     point = random.choice(POINTS)
     action = random.choice(("crash", "crash", "error", "delay"))
@@ -338,6 +346,7 @@ NODE_ONLY: dict[str, Draw] = {
     "crash-3": _crash,
     "crash-4": _crash,
     "damage": _damage,
+    "damage-snapshot": _damage_snapshot,
     "disk-fails": lambda random, at, names: DiskFails(
         at=at,
         node=_one(random, names),

@@ -1,7 +1,7 @@
 """The in-memory twin of the Bulk port: pieces of snapshots over a simulated network."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import copy_context
 
 from raftlog.core.ids import NodeId
@@ -19,6 +19,7 @@ class SimBulk:
     """See `Bulk`; answers at `address` until it is closed or its host crashes.
 
     What is lost on a way that is cut shows as no answer in time, as over a connection that is dead and does not know.
+    Questions and answers run over a stream: in bad weather they come later, or their connection breaks.
     """
 
     def __init__(
@@ -54,7 +55,9 @@ class SimBulk:
             raise Unreachable(f"node {peer:x} is no peer of this node")
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         hello = self._door.hello(peer, Lane.BULK)
-        self.network.carry(self.host, host_of(address), lambda: self._knock(address, hello, wanted, answer))
+        if self.network.chance(self.network.weather.breaks):
+            raise Unreachable(f"the connection to node {peer:x} broke")
+        self._carry(self.host, host_of(address), lambda: self._knock(address, hello, wanted, answer))
         try:
             async with asyncio.timeout(self._limits.stall_timeout):
                 return await answer
@@ -92,8 +95,14 @@ class SimBulk:
     def _reply(self, asker: str, answer: asyncio.Future[bytes], word: bytes | Exception) -> None:
         size = len(word) if isinstance(word, bytes) else 0
         self.network.later(
-            size // _BYTES_PER_MICRO, self.network.carry, self.host, asker, lambda: _settle(answer, word)
+            size // _BYTES_PER_MICRO, self._carry, self.host, asker, lambda: _settle(answer, word)
         )
+
+    def _carry(self, origin: str, target: str, arrive: Callable[[], None]) -> None:
+        """What is lost on the way is sent again by the stream, and comes later."""
+        network = self.network
+        late = network.weather.retransmission if network.chance(network.weather.loss) else 0
+        network.later(late, network.carry, origin, target, arrive)
 
     def _refuse(self, there: str, answer: asyncio.Future[bytes], word: Exception) -> None:
         self.network.carry(there, self.host, lambda: _settle(answer, word))

@@ -166,6 +166,11 @@ class Platter:
         inode.cache[offset : offset + len(content)] = content
         inode.durable[offset : offset + len(content)] = content
 
+    def lose(self, name: str) -> None:
+        """The directory has forgotten a file at rest."""
+        del self.names[name]
+        self._durable_names.pop(name, None)
+
     # ----------------------------------------------------------------------------------- power failures
 
     def after_crash(self, random: Random) -> "Platter":

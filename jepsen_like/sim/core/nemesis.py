@@ -15,6 +15,7 @@ from jepsen_like.sim.faults import (
     Campaign,
     Crash,
     Damage,
+    DamageSnapshot,
     DiskFails,
     DiskFull,
     DiskSlow,
@@ -162,7 +163,7 @@ class Nemesis:
                 return host.name
             case Damage(node=node, place=place, down=down):
                 return self._damage(node, place, down, number)
-            case Stop() | DiskFails() | DiskFull() | Failpoint():
+            case DamageSnapshot() | Stop() | DiskFails() | DiskFull() | Failpoint():
                 raise Skipped("it needs whole nodes: run it on the node tier")
 
     # -- processes

@@ -1,8 +1,9 @@
-"""Damage at rest: changes what a disk had synced, where the log promises to notice."""
+"""Damage at rest: changes what a disk had synced, where the log promises to notice, or its snapshots."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
-from jepsen_like.sim.node.images import found
+from jepsen_like.sim.node.images import found, snapshots_on
 from raftlog.storage.disk import SECTOR
 from raftlog.storage.format import Position, segment_sequence
 from raftlog.storage.recovery import Examined
@@ -29,7 +30,7 @@ def _covered(platter: Platter, log: Examined) -> "list[tuple[str, int]]":
     sectors = []
     for name in sorted(platter.names):
         sequence = segment_sequence(name)
-        if sequence is None or sequence > limit.segment:
+        if sequence is None or not log.first <= sequence <= limit.segment or sequence in log.broken:
             continue
         content = platter.names[name].cache
         end = limit.offset if sequence == limit.segment else len(content)
@@ -37,9 +38,46 @@ def _covered(platter: Platter, log: Examined) -> "list[tuple[str, int]]":
     return sectors
 
 
+class Scar(NamedTuple):
+    """What was done to a snapshot."""
+
+    file: str
+    words: str
+
+
+def damage_snapshot(platter: Platter, how: str, place: float) -> Scar | None:
+    """Damage one file of a snapshot, or lose it; None if there is nothing to damage.
+
+    The content of the newest snapshot's parts is spared, but for its loss: a node that comes upon damage there while it
+    restores its state says so and applies nothing until somebody helps it.
+    """
+    sound = snapshots_on(platter)
+    files = [kept.manifest.name for kept in sound]
+    for kept in sound if how == "lose" else sound[:-1]:
+        files += kept.manifest.part_names
+    if not files:
+        return None
+    name = files[min(int(place * len(files)), len(files) - 1)]
+    sectors = range(0, len(platter.names[name].cache), SECTOR)
+    at = sectors[int(place * 7_919) % len(sectors)]
+    match how:
+        case "lose":
+            platter.lose(name)
+            return Scar(name, f"{name} is gone")
+        case "flip":
+            words = _flip(platter, name, at, [], place)
+        case "zero":
+            length = len(platter.names[name].cache) - at
+            platter.replace(name, at, bytes(min(SECTOR, length)))
+            words = f"the sector at {at} of {name} is zeros"
+        case _:
+            raise ValueError(f"a snapshot cannot be damaged by {how!r}")
+    return None if words is None else Scar(name, words)
+
+
 def _flip(platter: Platter, name: str, at: int, sectors: list[tuple[str, int]], place: float) -> str | None:
     content = platter.names[name].cache
-    used = len(bytes(content[at : at + SECTOR]).rstrip(b"\0"))
+    used = max(1, len(bytes(content[at : at + SECTOR]).rstrip(b"\0")))
     bit = at * 8 + int(place * 7_919) % (used * 8)
     platter.flip(name, bit)
     return f"bit {bit} of {name} is turned"

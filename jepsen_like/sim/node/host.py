@@ -286,6 +286,10 @@ class Host:
         if not text.startswith("role: "):
             if text.startswith("its disk is full"):
                 self.world.effects.count("no-space")
+            if text.startswith("fenced"):
+                self.world.broke(
+                    Violation("I5", f"{self.name} takes equal states for different ones: {text}")
+                )
             if text.startswith("a snapshot could not be written"):
                 self.world.effects.count("snapshot-not-written")
             return self.world.chronicle.note(self.name, "event", text, detail=str(dict(fields)))

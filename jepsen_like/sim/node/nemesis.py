@@ -12,6 +12,7 @@ from jepsen_like.sim.faults import (
     Campaign,
     Crash,
     Damage,
+    DamageSnapshot,
     DiskFails,
     DiskFull,
     DiskSlow,
@@ -32,7 +33,7 @@ from jepsen_like.sim.faults import (
     Wipe,
     name,
 )
-from jepsen_like.sim.node.damage import damage
+from jepsen_like.sim.node.damage import damage, damage_snapshot
 from jepsen_like.sim.node.host import Host
 from raftlog.core.ids import Micros
 from raftlog.failpoints import parse
@@ -136,6 +137,8 @@ class Nemesis:
                 return self._disk_fails(fault)
             case Damage():
                 return self._damage(fault)
+            case DamageSnapshot():
+                return self._damage_snapshot(fault)
             case Failpoint():
                 return self._failpoint(fault)
             case Campaign():
@@ -390,6 +393,22 @@ class Nemesis:
             host.hurt(())
         self.world.later(fault.down, host.start)
         return None if done is None else f"{host.name}: {done}"
+
+    def _damage_snapshot(self, fault: DamageSnapshot) -> str | None:
+        host = self._one(fault.node)
+        if host is None or host.lost or host.damaged or not self._may_destroy(host):
+            return None
+        host.lose_power()
+        if self.world.problem is not None:
+            return None
+        done = damage_snapshot(host.disk.platter, fault.how, fault.place)
+        if done is None:
+            self.world.atlas.repaired(host.name)
+        else:
+            host.hurt([done.file])
+            self.world.effects.count(f"snapshot-damaged-{fault.how}")
+        self.world.later(fault.down, host.start)
+        return None if done is None else f"{host.name}: {done.words}"
 
     # -- on purpose
 

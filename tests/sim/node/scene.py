@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from jepsen_like.sim.faults import AnyFault
 from jepsen_like.sim.happening import Happening, Kind
 from jepsen_like.sim.node import Simulation
-from jepsen_like.sim.plan import Plan, Workload
+from jepsen_like.sim.plan import Plan, Snapshotting, Workload
 from jepsen_like.sim.verdict import Run
 from raftlog.core.ids import Micros
 from raftlog.core.settings import Settings
@@ -25,6 +25,7 @@ def plan(
     span: Micros = 6 * SECOND,
     size: int = 0,
     sync: tuple[Micros, ...] = (300, 500),
+    snapshot: Snapshotting | None = None,
 ) -> Plan:
     """A calm run with these faults."""
     return Plan(
@@ -37,6 +38,7 @@ def plan(
         weather=Weather(delay=(100, 400)),
         sync=sync,
         segment=32 << 10,
+        snapshot=snapshot or Snapshotting(),
         workload=Workload(clients=3, rate=10.0, keys=3, size=size),
         faults=faults,
     )
