@@ -19,6 +19,7 @@ from jepsen_like.sim.faults import (
     Campaign,
     Crash,
     Damage,
+    DamageSnapshot,
     DiskFails,
     DiskFull,
     DiskSlow,
@@ -45,7 +46,7 @@ from raftlog.core.ids import Micros
 Told = Callable[[str, AnyFault, Sequence[str]], None]
 """Hears `begins`, `ends` or `skipped`, of which fault, to whom."""
 
-IMPOSSIBLE = (Campaign, Hang, Maroon)
+IMPOSSIBLE = (Campaign, Hang, Maroon, DamageSnapshot)
 """What only a simulation can do."""
 
 
@@ -174,7 +175,7 @@ class Nemesis:
             case Failpoint():
                 await hosts[0].tell(Arm(rules=fault.arm))
                 await self._later(fault.down, self._start(hosts))
-            case Campaign() | Hang() | Maroon():
+            case Campaign() | Hang() | Maroon() | DamageSnapshot():
                 raise AssertionError(f"{name(fault)} was refused before the start")
 
     @staticmethod
