@@ -271,7 +271,7 @@ class Server:
 
     def _replays(self) -> Replays | None:
         """Another process reads the node's files by their paths: it must not be a test's disk that they are on."""
-        if isinstance(self._disk, LocalDisk):
+        if type(self._disk) is LocalDisk:
             return Processes(self._disk.directory, entropy=self._clock.entropy)
         return None
 

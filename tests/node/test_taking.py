@@ -1,11 +1,16 @@
 """When snapshots are made and by whom, what becomes of those that fail, and when an idle group lets its log go."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from raftlog.core.ids import META_GROUP, EntryId, Index
+from raftlog.core.entry import Command
+from raftlog.core.ids import META_GROUP, EntryId, GroupId, Index
+from raftlog.machine.calls import encode_call
+from raftlog.machine.result import Kind, Result
+from raftlog.node import Node
 from raftlog.node.retention import Retention
 from raftlog.replay import ReplayFailed
 from raftlog.storage.snapshots import Manifest
@@ -201,6 +206,67 @@ def test_an_idle_log_is_let_go_by_age_with_two_snapshots_of_one_state() -> None:
         await world.stop()
 
     run(story(), seed=6)
+
+
+def test_a_group_with_a_single_entry_does_not_pin_the_segments_of_a_busy_one() -> None:
+    idle = GroupId(1)
+    keep = Retention(entries=50, age=20_000_000, keep_entries=10, keep_age=20_000_000)
+
+    async def story() -> None:
+        world = World(9, machine=Tally, weather=Weather(), nodes=1, retention=keep, groups=(META_GROUP, idle))
+        await world.start()
+        await asyncio.sleep(4)
+        (host,) = world.hosts
+        assert host.node is not None
+        wal = host.node.wal
+        await put_one(host.node, idle)
+        await add(world, 400, size=1000)
+        assert wal.pinning == (idle,)
+        assert wal.size > 400_000, "nothing would be freed: no test"
+        await asyncio.sleep(22)
+        await asyncio.sleep(22)
+        await add(world, 120, size=1000)
+        await asyncio.sleep(1)
+        assert wal.size < 300_000, f"{wal.size} bytes, for {wal.pinning}"
+        await host.crash()
+        await host.start()
+        await asyncio.sleep(5)
+        assert host.node is not None
+        assert host.node.status(idle).applied == host.node.status(idle).last
+        await world.stop()
+
+    run(story(), seed=9)
+
+
+async def put_one(node: Node, group: GroupId) -> None:
+    answer: asyncio.Future[Sequence[Result]] = asyncio.get_running_loop().create_future()
+    command = Command(0, 0, 0, 1, 1, encode_call(Tally.add, "x", 1))
+    node.submit(group, [command], answer.set_result)
+    assert (await answer)[0].kind is Kind.OK
+
+
+def test_too_long_a_log_makes_an_idle_group_let_go_before_its_time() -> None:
+    idle = GroupId(1)
+    keep = Retention(entries=50, keep_entries=10, most_bytes=300_000)
+
+    async def story() -> None:
+        world = World(
+            10, machine=Tally, weather=Weather(), nodes=1, retention=keep, groups=(META_GROUP, idle)
+        )
+        await world.start()
+        await asyncio.sleep(4)
+        (host,) = world.hosts
+        assert host.node is not None
+        await put_one(host.node, idle)
+        await add(world, 400, size=1000)
+        assert host.node.wal.size > keep.most_bytes, "nothing hurries: no test"
+        await asyncio.sleep(130)  # two snapshots a minute apart, far from the hour of age
+        await add(world, 60, size=1000)
+        await asyncio.sleep(1)
+        assert host.node.wal.size < keep.most_bytes
+        await world.stop()
+
+    run(story(), seed=10)
 
 
 def test_young_entries_stay_for_those_who_were_away() -> None:

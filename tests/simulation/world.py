@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from random import Random
 
-from raftlog.core.ids import META_GROUP, Boot, ClusterId, NodeId
+from raftlog.core.ids import META_GROUP, Boot, ClusterId, GroupId, NodeId
 from raftlog.core.membership import Member, Membership
 from raftlog.core.settings import Settings
 from raftlog.failpoints import INERT, FailpointCrash, Failpoints, OnHit
@@ -58,7 +58,7 @@ class Host:
             self.disk,
             identity=identity,
             cluster_id=self._world.cluster,
-            groups={META_GROUP: membership},
+            groups=dict.fromkeys(self._world.groups, membership),
             segment_size=SEGMENT,
             entropy=self._world.clock.entropy,
             failpoints=self._armed(),
@@ -118,7 +118,7 @@ class Host:
             replays=world.replays,
             retention=world.retention,
             clock=world.clock,
-            machines={META_GROUP: world.machine},
+            machines=dict.fromkeys(world.groups, world.machine),
             settings=world.settings,
             on_event=lambda text, fields: world.note(self.name, text, fields),
             failpoints=self.failpoints,
@@ -197,6 +197,7 @@ class World:
         lying: bool = False,
         cluster: ClusterId = CLUSTER,
         replays: Replays | None = None,
+        groups: tuple[GroupId, ...] = (META_GROUP,),
     ) -> None:
         """`lying`: syncs return and do nothing."""
         loop = asyncio.get_running_loop()
@@ -211,6 +212,7 @@ class World:
         self.machine = machine
         self.lying = lying
         self.replays = replays
+        self.groups = groups
         self.cluster = cluster
         self.part_size = PART_SIZE
         """Of the snapshots of nodes yet to be started."""
