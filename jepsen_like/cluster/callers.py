@@ -11,18 +11,28 @@ from raftlog import CallFailed, CallUnknown, Client
 
 LAST = -1
 """The client that asks what is asked last."""
-DEADLINE = 5.0
+DEADLINE = 3.0
 """Seconds after which an operation is given up; what became of it is unknown."""
 
 
 class Callers:
-    """As many processes of the history as there are clients; one whose operation is unknown goes on as another."""
+    """As many processes of the history as there are clients; after an unknown one a client goes on as another."""
 
-    def __init__(self, workload: Workload, addresses: Sequence[str], *, rate: float, random: Random) -> None:
+    def __init__(
+        self,
+        workload: Workload,
+        addresses: Sequence[str],
+        *,
+        rate: float,
+        random: Random,
+        session: bool = True,
+    ) -> None:
+        """Without `session` they are wrong on purpose: what nobody answered is sent again, and may happen twice."""
         self._workload = workload
         self._addresses = addresses
         self._rate = rate
         self._random = random
+        self._session = session
         self._stopping = asyncio.Event()
         self._processes = 0
         self.history = History()
@@ -59,12 +69,17 @@ class Callers:
             await asyncio.sleep(0.1)
 
     async def _ask(self, who: int, random: Random) -> None:
-        process = self._new_process()
-        async with Client(self._addresses, deadline=DEADLINE, random=random) as client:
-            while not await self._waits(random.expovariate(self._rate)):
-                request = self._workload.next(self._random, who)
-                if await self._one(client, process, request, who) is None:
-                    process = self._new_process()
+        while not self._stopping.is_set():
+            addresses = random.sample(list(self._addresses), len(self._addresses))
+            async with Client(addresses, deadline=DEADLINE, random=random, session=self._session) as client:
+                await self._ask_as(self._new_process(), client, who, random)
+
+    async def _ask_as(self, process: int, client: Client, who: int, random: Random) -> None:
+        """Until nobody knows what became of a call, or the run is over."""
+        while not await self._waits(random.expovariate(self._rate)):
+            request = self._workload.next(self._random, who)
+            if await self._one(client, process, request, who) is None:
+                return
 
     async def _waits(self, seconds: float) -> bool:
         try:
@@ -78,7 +93,7 @@ class Callers:
         began = monotonic_ns()
         self.history.invoke(process, request.f, request.value, key=request.key, time=began)
         try:
-            result = await self._workload.perform(client, request, who)
+            result = await self._perform(client, request, who)
         except CallFailed as failed:
             self.counts["fail"] += 1
             self.history.fail(process, time=monotonic_ns(), error=str(failed))
@@ -89,6 +104,14 @@ class Callers:
             return None
         self._succeeded(process, result, began)
         return True
+
+    async def _perform(self, client: Client, request: Request, who: int) -> Value:
+        while True:
+            try:
+                return await self._workload.perform(client, request, who)
+            except CallUnknown:
+                if self._session:
+                    raise
 
     def _succeeded(self, process: int, result: Value, began: int) -> None:
         now = monotonic_ns()

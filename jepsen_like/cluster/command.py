@@ -9,6 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from jepsen_like.cluster.broken import BUILDS
 from jepsen_like.cluster.host import HostFailed
 from jepsen_like.cluster.run import run
 from jepsen_like.cluster.schedules import SCHEDULES
@@ -39,6 +40,7 @@ ALL = "all"
     show_default=True,
     help="Which faults; may be repeated.",
 )
+@click.option("--broken", type=click.Choice(BUILDS), default=None, help="A build that must be caught.")
 @click.option("--runs", type=click.IntRange(1), default=1, show_default=True, help="Of each combination.")
 @click.option("--first-seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option(
@@ -61,6 +63,7 @@ ALL = "all"
 def real(
     workloads: tuple[str, ...],
     schedules: tuple[str, ...],
+    broken: str | None,
     runs: int,
     first_seed: int,
     seconds: int,
@@ -86,6 +89,7 @@ def real(
             clients=clients,
             rate=rate,
             disk="volatile" if schedule == "power" else "local",
+            broken=broken or "",
         )
         for workload in _named(workloads, list(WORKLOADS))
         for schedule in _named(schedules, list(SCHEDULES))

@@ -83,4 +83,4 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     retention: dict[str, int] = {}
     """What differs from the usual retention of the log."""
     broken: str = ""
-    """A build of `jepsen_like.cluster.broken` in place of the real one."""
+    """A build of `jepsen_like.cluster.broken.NODES` in place of the real one."""

@@ -11,6 +11,7 @@ from time import monotonic_ns
 import msgspec
 
 from jepsen_like.check import Verdict, write_jsonl
+from jepsen_like.cluster.broken import CLIENTS, DISKS, NODES
 from jepsen_like.cluster.callers import LAST, Callers
 from jepsen_like.cluster.cluster import Cluster
 from jepsen_like.cluster.host import HostFailed
@@ -37,7 +38,12 @@ async def run(
     names = [f"n{number}" for number in range(1, trial.nodes + 1)]
     faults = schedule(trial.schedule, random, names, trial.seconds * 1_000_000)
     async with Cluster(
-        directory, workload.machine, random=random, nodes=trial.nodes, disk=trial.disk, broken=trial.broken
+        directory,
+        workload.machine,
+        random=random,
+        nodes=trial.nodes,
+        disk=DISKS.get(trial.broken, trial.disk),
+        broken=trial.broken if trial.broken in NODES else "",
     ) as cluster:
         done = _Run(trial, workload, cluster, faults, random, say)
         report = await done.run()
@@ -63,7 +69,13 @@ class _Run:
         self._say = say
         self._first = list(workload.first())
         self._nemesis = Nemesis(cluster, faults, self._told)
-        self.callers = Callers(workload, cluster.addresses, rate=trial.rate, random=random)
+        self.callers = Callers(
+            workload,
+            cluster.addresses,
+            rate=trial.rate,
+            random=random,
+            session=trial.broken not in CLIENTS,
+        )
         self._began = 0
         self._open: dict[int, Struck] = {}
         self._struck: list[Struck] = []

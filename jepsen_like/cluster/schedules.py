@@ -32,7 +32,7 @@ from raftlog.testing.network import Weather
 SECOND: Micros = 1_000_000
 PEACE: Micros = 4 * SECOND
 """At the beginning; twice as long at the end."""
-PERIOD: Micros = 8 * SECOND
+PERIOD: Micros = 9 * SECOND
 """From one fault to the next."""
 
 Draw = Callable[[Random, Sequence[str], Micros], Iterator[AnyFault]]
@@ -86,29 +86,29 @@ def _pause(random: Random, nodes: Sequence[str], at: Micros) -> Iterator[AnyFaul
 def _halves(random: Random, nodes: Sequence[str], at: Micros) -> Iterator[AnyFault]:
     small = _minority(random, nodes)
     rest = tuple(node for node in nodes if node not in small)
-    yield Partition(at=at, sides=(small, rest), span=4 * SECOND)
+    yield Partition(at=at, sides=(small, rest), span=6 * SECOND)
 
 
 def _isolated(random: Random, nodes: Sequence[str], at: Micros) -> Iterator[AnyFault]:
-    yield Partition(at=at, sides=((LEADER,), tuple(nodes)), span=4 * SECOND)
+    yield Partition(at=at, sides=((LEADER,), tuple(nodes)), span=6 * SECOND)
 
 
 def _bridge(random: Random, nodes: Sequence[str], at: Micros) -> Iterator[AnyFault]:
     """Two halves that only one node reaches both of."""
     shuffled = random.sample(list(nodes), len(nodes))
     half = (len(nodes) - 1) // 2
-    yield Partition(at=at, sides=(tuple(shuffled[:half]), tuple(shuffled[half:-1])), span=4 * SECOND)
+    yield Partition(at=at, sides=(tuple(shuffled[:half]), tuple(shuffled[half:-1])), span=6 * SECOND)
 
 
 def _ring(random: Random, nodes: Sequence[str], at: Micros) -> Iterator[AnyFault]:
-    yield Ring(at=at, nodes=tuple(random.sample(list(nodes), len(nodes))), span=4 * SECOND)
+    yield Ring(at=at, nodes=tuple(random.sample(list(nodes), len(nodes))), span=6 * SECOND)
 
 
 def _one_way(random: Random, nodes: Sequence[str], at: Micros) -> Iterator[AnyFault]:
     deaf = random.choice(nodes)
     others = tuple(node for node in nodes if node != deaf)
     ends = ((deaf,), others) if random.random() < 0.5 else (others, (deaf,))
-    yield OneWay(at=at, origins=ends[0], targets=ends[1], span=4 * SECOND)
+    yield OneWay(at=at, origins=ends[0], targets=ends[1], span=6 * SECOND)
 
 
 def _wall(random: Random, nodes: Sequence[str], at: Micros) -> Iterator[AnyFault]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
+from jepsen_like.cluster.broken import NODES
 from jepsen_like.cluster.clock import FaultyClock
 from jepsen_like.cluster.disk import FaultyDisk
 from jepsen_like.cluster.orders import (
@@ -130,6 +131,8 @@ def say(text: str, fields: Mapping[str, object]) -> None:
 def main() -> None:
     """See the module."""
     setting = msgspec.json.decode(sys.argv[1], type=Setting)
+    if setting.broken:
+        NODES[setting.broken]()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(Subject(setting).run())
 

@@ -5,12 +5,14 @@ from random import Random
 
 import pytest
 
+from jepsen_like.check import Verdict
 from jepsen_like.cluster.cluster import Cluster
 from jepsen_like.cluster.nemesis import CannotDo, Nemesis
 from jepsen_like.cluster.run import run
 from jepsen_like.cluster.schedules import SCHEDULES, schedule
 from jepsen_like.cluster.trial import Report, Trial
 from jepsen_like.sim.faults import Campaign, Crash
+from jepsen_like.workloads.names import WORKLOADS
 from jepsen_like.workloads.registers import Registers
 
 TRIES = 3
@@ -35,13 +37,25 @@ async def test_what_was_acknowledged_survives_a_loss_of_power(tmp_path: Path) ->
 @pytest.mark.accept
 @pytest.mark.real
 @pytest.mark.asyncio
-async def test_nodes_that_never_sync_are_caught(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "broken, workload, schedule",
+    [
+        ("no-sync", "register", "power"),
+        ("unproven-reads", "register", "partition"),
+        ("no-session", "list-append", "kill"),
+    ],
+)
+async def test_a_broken_build_is_caught(tmp_path: Path, broken: str, workload: str, schedule: str) -> None:
     outcomes = []
     for seed in range(TRIES):
-        outcomes.append((await _run(tmp_path / str(seed), "unsynced", seed)).outcome)
-        if outcomes[-1] == "failed":
+        trial = Trial(
+            workload=workload, schedule=schedule, seed=seed, seconds=30, disk="volatile", broken=broken
+        )
+        report = await run(trial, WORKLOADS[workload](), tmp_path / str(seed))
+        outcomes.append(report.outcome)
+        if any(found.verdict is Verdict.INVALID for found in report.judged):
             return
-    pytest.fail(f"{TRIES} runs on disks that lose what they acknowledged ended as {outcomes}")
+    pytest.fail(f"{TRIES} runs of {broken} ended as {outcomes}")
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
