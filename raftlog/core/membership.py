@@ -16,13 +16,18 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     """`host:port` where other nodes reach it."""
     client_address: str
     """`host:port` where clients reach it; may equal the peer address."""
+    promote_when_ready: bool = False
+    """A learner that is to become a voter as soon as it has caught up; whoever leads then sees to it."""
+    replaces: NodeId | None = None
+    """Who is removed in the step that makes this learner a voter."""
 
 
 class Membership(msgspec.Struct, frozen=True, array_like=True):
     """The nodes of a group. While `outgoing` is not empty, the change is joint and decisions need both majorities.
 
     Invariants: every tuple is sorted and free of repeats; every id named has a `Member`; nobody is voter and
-    learner at once.
+    learner at once; `demoted` are voters of `outgoing` alone. How one membership becomes another is told by
+    `raftlog.core.change`.
     """
 
     voters: tuple[NodeId, ...] = ()
@@ -30,21 +35,32 @@ class Membership(msgspec.Struct, frozen=True, array_like=True):
     """The voters being left, while joint."""
     learners: tuple[NodeId, ...] = ()
     members: tuple[Member, ...] = ()
+    demoted: tuple[NodeId, ...] = ()
+    """Those of `outgoing` who stay as learners once it is left; the others who are no voters any more go."""
 
     def __post_init__(self) -> None:
         ids = tuple(member.id for member in self.members)
-        for group in (self.voters, self.outgoing, self.learners, ids):
+        for group in (self.voters, self.outgoing, self.learners, self.demoted, ids):
             if list(group) != sorted(set(group)):
                 raise ValueError(f"membership ids are not sorted and unique: {group}")
         if missing := set(self.voters + self.outgoing + self.learners) - set(ids):
             raise ValueError(f"nodes without a name and address in the membership: {sorted(missing)}")
         if both := set(self.learners) & set(self.voters + self.outgoing):
             raise ValueError(f"nodes that are voter and learner at once: {sorted(both)}")
+        if wrong := set(self.demoted) - (set(self.outgoing) - set(self.voters)):
+            raise ValueError(
+                f"demoted in the membership, but no voters of the outgoing half alone: {sorted(wrong)}"
+            )
 
     @property
     def quorum(self) -> Quorum:
         """The agreement that decisions under this membership need."""
         return Quorum.of(self.voters, self.outgoing)
+
+    @property
+    def joint(self) -> bool:
+        """Whether a change is half done: both halves decide together."""
+        return bool(self.outgoing)
 
     @property
     def ids(self) -> tuple[NodeId, ...]:

@@ -75,6 +75,9 @@ def test_bytes_that_are_no_commands_are_a_value_error(payload: bytes) -> None:
     assert decode_commands(encode_commands(commands)) == commands
 
 
+U64_IDS = U64.map(NodeId)
+
+
 @st.composite
 def memberships(draw: st.DrawFn) -> Membership:
     """Any membership that keeps its invariants."""
@@ -85,7 +88,13 @@ def memberships(draw: st.DrawFn) -> Membership:
         voters=tuple(NodeId(id) for id in ids if roles[id] in ("voter", "both")),
         outgoing=tuple(NodeId(id) for id in ids if roles[id] in ("outgoing", "both")),
         learners=tuple(NodeId(id) for id in ids if roles[id] == "learner"),
-        members=tuple(Member(NodeId(id), draw(text), draw(text), draw(text)) for id in ids),
+        members=tuple(
+            Member(
+                NodeId(id), draw(text), draw(text), draw(text), draw(st.booleans()), draw(st.none() | U64_IDS)
+            )
+            for id in ids
+        ),
+        demoted=tuple(NodeId(id) for id in ids if roles[id] == "outgoing" and draw(st.booleans())),
     )
 
 
@@ -101,6 +110,13 @@ def test_a_membership_comes_back(membership: Membership) -> None:
         assert named is not None
         assert named.id == id
         assert again.may_vote(id) == (id in again.quorum.voters)
+
+
+def test_a_membership_written_before_changes_were_known_is_read() -> None:
+    raw = [[1, 2], [], [3], [[id, f"n{id}", "p:1", "c:1"] for id in (1, 2, 3)]]
+    read = decode_membership(msgspec.msgpack.encode(raw))
+    assert (read.voters, read.learners, read.demoted) == ((1, 2), (3,), ())
+    assert read.members[2] == Member(NodeId(3), "n3", "p:1", "c:1", promote_when_ready=False, replaces=None)
 
 
 @given(st.binary(max_size=64))
@@ -124,12 +140,14 @@ def _members(*ids: int) -> tuple[Member, ...]:
         {"voters": (1, 2), "members": _members(1)},
         {"voters": (1,), "learners": (1,), "members": _members(1)},
         {"outgoing": (1,), "learners": (1,), "members": _members(1)},
+        {"voters": (1,), "demoted": (1,), "members": _members(1)},
+        {"voters": (1,), "outgoing": (1, 2), "demoted": (1,), "members": _members(1, 2)},
         {"members": _members(2, 1)},
     ],
 )
 def test_a_membership_that_breaks_its_invariants_cannot_be_made_or_decoded(fields: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=WRONG):
         Membership(**fields)  # type: ignore[arg-type]
-    raw = [fields.get(name, ()) for name in ("voters", "outgoing", "learners", "members")]
+    raw = [fields.get(name, ()) for name in ("voters", "outgoing", "learners", "members", "demoted")]
     with pytest.raises(ValueError, match=WRONG):
         decode_membership(msgspec.msgpack.encode(raw))
