@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Protocol
 
+from raftlog.core.change import AddLearner, Change, Demote, Describe, Promote, Remove, Replace
 from raftlog.core.durable import HardState
 from raftlog.core.entry import Entry, EntryKind, seal
 from raftlog.core.ids import EntryId, GroupId, Index, Micros, NodeId, Term
@@ -16,15 +17,16 @@ from raftlog.core.message import (
     Heartbeat,
     HeartbeatAck,
     Message,
+    NotAMember,
     PreVoteRequest,
     PreVoteResponse,
     ReadIndexRequest,
     ReadIndexResponse,
     SnapshotOffer,
+    TimeoutNow,
     VoteRequest,
     VoteResponse,
 )
-from raftlog.core.ready import PeerFull
 
 KINDS: dict[str, type[Message]] = {
     "pre-vote": PreVoteRequest,
@@ -39,6 +41,8 @@ KINDS: dict[str, type[Message]] = {
     "read-request": ReadIndexRequest,
     "read-answer": ReadIndexResponse,
     "offer": SnapshotOffer,
+    "timeout-now": TimeoutNow,
+    "not-a-member": NotAMember,
 }
 _NAMES = {kind: name for name, kind in KINDS.items()}
 
@@ -97,19 +101,53 @@ def span_text(micros: Micros) -> str:
 # -- memberships and entries
 
 
+def changes(words: Sequence[str]) -> list[Change]:
+    """The changes of `add=n4`, `add-voter=n4` (when it is ready), `promote=n4`, `demote=n2`, `remove=n2`,
+    `replace=n2:n4`, `replace-later=n2:n4` (when n4 is ready) and `describe=n2:host`.
+    """
+    return [_change(*word.partition("=")[::2]) for word in words]
+
+
+def _change(verb: str, who: str) -> Change:
+    first, _, second = who.partition(":")
+    this = node(first)
+    match verb:
+        case "add" | "add-voter":
+            return AddLearner(Member(this, first, "", "", verb == "add-voter"))
+        case "promote":
+            return Promote(this)
+        case "demote":
+            return Demote(this)
+        case "remove":
+            return Remove(this)
+        case "replace":
+            return Replace(this, Member(node(second), second, "", ""))
+        case "replace-later":
+            return AddLearner(Member(node(second), second, "", "", True, this))
+        case "describe":
+            return Describe(Member(this, first, second, second))
+        case _:
+            raise ValueError(f"{verb!r} is no change: write add=n4, promote=n4, remove=n2, ...")
+
+
 def membership(words: Sequence[str]) -> Membership:
-    """The membership of `voters=n1,n2`, `outgoing=...` and `learners=...`."""
+    """The membership of `voters=n1,n2`, `outgoing=...`, `learners=...` and `demoted=...`."""
     groups = dict(word.split("=", 1) for word in words)
-    if unknown := sorted(groups.keys() - {"voters", "outgoing", "learners"}):
+    if unknown := sorted(groups.keys() - {"voters", "outgoing", "learners", "demoted"}):
         raise ValueError(f"unknown in a membership: {', '.join(unknown)}")
     voters, outgoing, learners = (nodes(groups.get(name, "")) for name in ("voters", "outgoing", "learners"))
     members = tuple(Member(id, f"n{id}", "", "") for id in sorted({*voters, *outgoing, *learners}))
-    return Membership(voters, outgoing, learners, members)
+    return Membership(voters, outgoing, learners, members, nodes(groups.get("demoted", "")))
 
 
 def membership_text(value: Membership) -> str:
     """The notation of a membership."""
-    groups = (("voters", value.voters), ("outgoing", value.outgoing), ("learners", value.learners))
+    groups = (
+        ("voters", value.voters),
+        ("outgoing", value.outgoing),
+        ("learners", value.learners),
+        ("demoted", value.demoted),
+    )
     return ";".join(f"{name}={','.join(map(node_text, ids))}" for name, ids in groups if ids)
 
 
@@ -156,8 +194,10 @@ def message_text(message: Message) -> str:
 
 def _rest_text(message: Message) -> str:
     match message:
-        case PreVoteRequest() | VoteRequest():
+        case PreVoteRequest():
             return f"last {message.last}"
+        case VoteRequest():
+            return f"last {message.last}{', handed over' * message.transfer}"
         case PreVoteResponse():
             return f"for term {message.proposed_term}: {_granted(message.granted)}"
         case VoteResponse():
@@ -179,11 +219,10 @@ def _rest_text(message: Message) -> str:
             return f"{message.id.counter}: {'refused' if message.index is None else message.index}"
         case SnapshotOffer():
             return f"state at {message.last}"
-
-
-def full_text(who: str, event: PeerFull) -> str:
-    """`n1 hears that the disk of n2 is full`."""
-    return f"{who} hears that the disk of {node_text(event.peer)} {'is full' if event.full else 'has space'}"
+        case TimeoutNow():
+            return f"round {message.round}"
+        case NotAMember():
+            return f"decided {message.decided}"
 
 
 def _granted(granted: bool) -> str:
@@ -211,8 +250,11 @@ def forged(kind: str, sender: NodeId, to: NodeId, group: GroupId, fields: dict[s
 
 def _forge(kind: str, group: GroupId, fields: dict[str, str], head: _Head) -> Message:
     match kind:
-        case "pre-vote" | "vote":
-            return head(KINDS[kind], last=position(fields.pop("last")))
+        case "pre-vote":
+            return head(PreVoteRequest, last=position(fields.pop("last")))
+        case "vote":
+            handed = fields.pop("transfer", "no") == "yes"
+            return head(VoteRequest, last=position(fields.pop("last")), transfer=handed)
         case "pre-vote-answer":
             proposed, granted = _number(fields, "for"), fields.pop("granted") == "yes"
             return head(PreVoteResponse, proposed_term=proposed, granted=granted)
@@ -241,6 +283,10 @@ def _forge(kind: str, group: GroupId, fields: dict[str, str], head: _Head) -> Me
             return head(HeartbeatAck, round=_number(fields, "round"), applied=0, digest=0)
         case "offer":
             return head(SnapshotOffer, last=position(fields.pop("last")))
+        case "timeout-now":
+            return head(TimeoutNow, round=_number(fields, "round"))
+        case "not-a-member":
+            return head(NotAMember, decided=position(fields.pop("decided")))
         case _:
             raise ValueError(f"cannot forge a {kind!r}")
 

@@ -1,8 +1,8 @@
 """What nodes of one group say to each other: one type per message, each with only the fields it needs.
 
 Every message carries `group`, `sender`, `to` and the sender's `term`. A receiver in a lower term adopts it, one in a
-higher term answers with its own; the exception is stated at `PreVoteRequest`. Later message kinds (`TimeoutNow`) join
-this union; the wire format holds their numbers free.
+higher term answers with its own; the exceptions are stated at `PreVoteRequest` and `NotAMember`. Later kinds join this
+union; the wire format holds their numbers free.
 """
 
 from typing import TypeAlias
@@ -44,6 +44,8 @@ class VoteRequest(Envelope, frozen=True, kw_only=True):
     """Vote for me in `term`. Leaves only after the sender's own term and vote are durable."""
 
     last: EntryId
+    transfer: bool = False
+    """The leader of `term - 1` asked for this election: promises to it do not stand in the way."""
 
 
 class VoteResponse(Envelope, frozen=True, kw_only=True):
@@ -128,6 +130,27 @@ class SnapshotOffer(Envelope, frozen=True, kw_only=True):
     last: EntryId
 
 
+class TimeoutNow(Envelope, frozen=True, kw_only=True):
+    """Stand for election at once, in `term + 1` and without asking first: I hand over to you (thesis 3.10).
+
+    Said again with every heartbeat until the sender gives up. Who has heard a later round knows that it did, or at
+    least that this one comes late, and stays.
+    """
+
+    round: int
+    """The sender's newest heartbeat round."""
+
+
+class NotAMember(Envelope, frozen=True, kw_only=True):
+    """You asked whether you could win an election, and everything decided up to `decided` does not name you.
+
+    Raises no term. It goes beside the answer to a pre-vote and never instead of it: whoever knows of a later
+    membership that does name it goes on (E12, E15).
+    """
+
+    decided: EntryId
+
+
 Message: TypeAlias = (
     PreVoteRequest
     | PreVoteResponse
@@ -141,4 +164,6 @@ Message: TypeAlias = (
     | ReadIndexRequest
     | ReadIndexResponse
     | SnapshotOffer
+    | TimeoutNow
+    | NotAMember
 )

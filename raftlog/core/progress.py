@@ -125,6 +125,11 @@ class Progress:
         self.mode = Mode.SNAPSHOT
 
     @property
+    def answered(self) -> bool:
+        """Whether it has answered this leadership at all."""
+        return self.match_index > 0 or self.acked_round > 0
+
+    @property
     def needed_from(self) -> Index:
         """The first index it may still ask for."""
         return (self.match_index if self.offered is None else max(self.offered, self.match_index)) + 1

@@ -1,18 +1,21 @@
 """One node's part in one group: every input of the algorithm, and the `Ready` that comes out."""
 
 from collections import deque
+from collections.abc import Sequence
 from random import Random
 from typing import Final
 
+from raftlog.core.change import Change as MembershipChange
 from raftlog.core.durable import HardState, Recovered, SnapshotMeta
-from raftlog.core.entry import Entry, EntryKind
+from raftlog.core.entry import Entry
 from raftlog.core.ids import EntryId, GroupId, Index, Micros, NodeId, RequestId
-from raftlog.core.membership import Membership, MembershipAt
+from raftlog.core.membership import Member, Membership, MembershipAt
 from raftlog.core.message import (
     AppendRequest,
     Heartbeat,
     HeartbeatAck,
     Message,
+    NotAMember,
     PreVoteRequest,
     PreVoteResponse,
     ReadIndexRequest,
@@ -21,7 +24,15 @@ from raftlog.core.message import (
     VoteRequest,
     VoteResponse,
 )
-from raftlog.core.ready import Missing, Proposal, Ready, RoleChanged, SnapshotContradicts
+from raftlog.core.ready import (
+    ChangeProposal,
+    Missing,
+    Proposal,
+    Ready,
+    RoleChanged,
+    SnapshotContradicts,
+    TransferAnswer,
+)
 from raftlog.core.roles.ballot import answer_pre_vote
 from raftlog.core.roles.candidate import Candidate, PreCandidate
 from raftlog.core.roles.follower import Follower
@@ -79,15 +90,47 @@ class Raft:
             return
         if isinstance(message, PreVoteRequest):
             answer_pre_vote(state, message, leading=isinstance(self._role, Leader))
+        elif isinstance(message, NotAMember):
+            self._change(self._role.step(message))
         elif message.term < state.term and not isinstance(message, PreVoteResponse):
             self._answer_stale(message)
         elif message.term <= state.term or self._adopt(message):
             self._dispatch(message)
 
-    def propose(self, payload: bytes, now: Micros, *, kind: EntryKind = EntryKind.COMMANDS) -> Proposal:
-        """Append one entry to the log, if this node leads. It is decided when it comes back through `Ready.apply`."""
+    def propose(self, payload: bytes, now: Micros) -> Proposal:
+        """Append one entry of encoded commands to the log, if this node leads.
+
+        It is decided when it comes back through `Ready.apply`.
+        """
         self._at(now)
-        return self._role.propose(kind, payload)
+        return self._role.propose(payload)
+
+    def propose_membership(
+        self,
+        changes: Sequence[MembershipChange],
+        now: Micros,
+        *,
+        expected: Index | None = None,
+        force: bool = False,
+    ) -> ChangeProposal:
+        """Begin a change of the membership, if this node leads and no other change is under way.
+
+        `expected` is the index of the membership that the change was made for (`Status.membership_index`); with another
+        one in force it is refused. With `force` nobody asks who is alive or has caught up: what cannot be decided then
+        stays undecided until enough nodes are there. The first entry is in the log when this returns. The change is
+        through once `Status.decided_index` has come to it and the membership is not joint any more.
+        """
+        self._at(now)
+        return self._role.propose_membership(changes, expected, force=force)
+
+    def transfer(self, target: NodeId | None, now: Micros) -> TransferAnswer:
+        """Hand leadership over to a voter; None: to the one in contact that has most of the log.
+
+        Its success shows as another leader (`RoleChanged`). After an election timeout at the latest this node has
+        stepped down or takes proposals again; `TransferEnded` says so.
+        """
+        self._at(now)
+        return self._role.transfer(target)
 
     def read_index(self, id: RequestId, now: Micros) -> None:
         """Ask from which applied index on a linearizable read that has just arrived may be answered.
@@ -241,6 +284,7 @@ class Raft:
         """Everything to do since the last call. The caller owes its performance, in order."""
         state = self._state
         self._role.prepare()
+        state.tell_membership()
         hard_state, entries = state.take_write()
         outbox = state.take_outbox()
         made = Ready(
@@ -326,6 +370,20 @@ class Raft:
         """The newest snapshot the core was told of."""
         return self._state.snapshot.index
 
+    @property
+    def contacts(self) -> tuple[Member, ...]:
+        """Everybody that messages may have to reach or come from, sorted by id: all of the memberships that may be in
+        force in the group, and whom a leader is still telling that they are removed. Never this node itself.
+        """
+        found = {member.id: member for at in self._state.possible for member in at.membership.members}
+        found |= {member.id: member for member in self._role.departing if member.id not in found}
+        return tuple(found[node] for node in sorted(found) if node != self._state.node)
+
+    @property
+    def is_member(self) -> bool:
+        """Whether a membership that may be in force names this node; False for a stranger, and once it is removed."""
+        return self._state.is_member and not self._state.expelled
+
     def membership_at(self, index: Index) -> MembershipAt:
         """The membership that was in force at an index of the retained log."""
         return self._state.membership_at(index)
@@ -358,6 +416,9 @@ class Raft:
             runs=state.log.runs,
             membership=state.membership,
             membership_index=state.memberships[-1].index,
+            decided_index=state.membership_at(state.committed).index,
+            is_member=self.is_member,
+            transferring=self._role.transferring,
             peers=self._peer_status(),
         )
 
@@ -373,6 +434,7 @@ class Raft:
                 progress.applied,
                 progress.digest,
                 progress.full,
+                self._role.ready(peer),
             )
             for peer, progress in self._role.progress.items()
         )
@@ -387,9 +449,12 @@ class Raft:
 
         A request for votes does not count while this node keeps a promise to a leader or leads with a quorum: so a
         disturber cannot depose a leader that is in contact with a majority (thesis 4.2.3). A candidate stuck in a
-        higher term frees itself by answering that leader.
+        higher term frees itself by answering that leader. Who was asked to stand by the leader of this very term is let
+        through; in any later term it is a disturber like others.
         """
-        asks = isinstance(message, VoteRequest)
+        asks = isinstance(message, VoteRequest) and not (
+            message.transfer and message.term == self._state.term + 1
+        )
         if asks and (self._state.refuses_votes or isinstance(self._role, Leader)):
             return False
         if isinstance(message, PreVoteResponse) and message.granted:
@@ -450,7 +515,7 @@ class Raft:
             case Ask():
                 return PreCandidate(self._state)
             case Stand():
-                return Candidate(self._state)
+                return Candidate(self._state, transfer=change.transfer)
             case Lead():
                 return Leader(self._state)
 

@@ -27,6 +27,7 @@ import msgspec
 from raftlog.core.durable import HardState, SnapshotMeta
 from raftlog.core.entry import Entry
 from raftlog.core.ids import EntryId, Index, Micros, NodeId, RequestId, Term
+from raftlog.core.membership import Membership
 from raftlog.core.message import Message
 
 
@@ -125,7 +126,44 @@ class SnapshotContradicts(msgspec.Struct, frozen=True):
     reason: str
 
 
-Event: TypeAlias = RoleChanged | PeerImpaired | PeerFull | MessageRefused | Healed | SnapshotContradicts
+class MembershipChanged(msgspec.Struct, frozen=True):
+    """Another membership is in force: from entry `at` on, or, where that was overwritten, again.
+
+    Shown once more when it is decided. A joint one is half of a change, whose other half follows by itself.
+    """
+
+    at: Index
+    membership: Membership
+    decided: bool
+
+
+class LeftGroup(msgspec.Struct, frozen=True):
+    """This node was a member, and what is decided up to `at` does not name it any more: it does not campaign.
+
+    It may be stopped once it hears no leader either; a leader that has added it again speaks to it.
+    """
+
+    at: Index
+
+
+class TransferEnded(msgspec.Struct, frozen=True):
+    """A hand-over is over: the node is no leader any more, or leads on and takes proposals again."""
+
+    target: NodeId
+    reason: str
+
+
+Event: TypeAlias = (
+    RoleChanged
+    | PeerImpaired
+    | PeerFull
+    | MessageRefused
+    | Healed
+    | SnapshotContradicts
+    | MembershipChanged
+    | LeftGroup
+    | TransferEnded
+)
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -167,7 +205,8 @@ class NotLeader(msgspec.Struct, frozen=True):
 
 
 class Busy(msgspec.Struct, frozen=True):
-    """Nothing was appended: too much is undecided or unapplied already. Try again after `retry_after`."""
+    """Nothing was appended: too much is undecided or unapplied already, or the leader is handing over. Try again after
+    `retry_after`."""
 
     retry_after: Micros
 
@@ -180,3 +219,45 @@ class NoSpace(msgspec.Struct, frozen=True):
 
 
 Proposal: TypeAlias = Proposed | NotLeader | Busy | NoSpace
+
+
+class Refusal(Enum):
+    """Why a change of the membership was not begun."""
+
+    TOO_EARLY = "too early"
+    """The leader has not decided an entry of its own term yet, or is handing over: try again."""
+    UNDER_WAY = "under way"
+    """Another change is not through yet: try again."""
+    OVERTAKEN = "overtaken"
+    """The membership is not the one the change was made for: look again."""
+    IMPOSSIBLE = "impossible"
+    """It does not fit the membership."""
+    LAGGING = "lagging"
+    """Who is to be promoted has not caught up: try again, ask for its promotion when it is ready, or force it."""
+    UNSAFE = "unsafe"
+    """Those in contact could not decide anything under it: mend nodes first, or force it."""
+
+
+class ChangeRefused(msgspec.Struct, frozen=True):
+    """Nothing was appended."""
+
+    reason: Refusal
+    says: str
+
+
+ChangeProposal: TypeAlias = Proposed | NotLeader | ChangeRefused
+
+
+class TransferBegun(msgspec.Struct, frozen=True):
+    """The leader takes no proposals until `target` leads or `TransferEnded` says that it leads on."""
+
+    target: NodeId
+
+
+class TransferRefused(msgspec.Struct, frozen=True):
+    """The leader goes on as before."""
+
+    says: str
+
+
+TransferAnswer: TypeAlias = TransferBegun | TransferRefused | NotLeader

@@ -11,7 +11,7 @@ from raftlog.core.log import Log
 from raftlog.core.membership import Membership, MembershipAt, decode_membership
 from raftlog.core.message import Envelope, Message
 from raftlog.core.outbox import Outbox
-from raftlog.core.ready import Healed, IndexRange, MessageRefused
+from raftlog.core.ready import Healed, IndexRange, LeftGroup, MembershipChanged, MessageRefused
 from raftlog.core.settings import MAX_VOTE_SPAN, Settings
 
 ENTRY_ROOM = 1024
@@ -31,12 +31,15 @@ class State:
 
     __slots__ = (
         "_last_log_time",
+        "_told",
         "_unwritten_base",
+        "_was_member",
         "_written",
         "applied",
         "committed",
         "digest",
         "dragging",
+        "expelled",
         "fetching",
         "group",
         "handed",
@@ -113,6 +116,8 @@ class State:
         """The snapshot the driver was asked to get and has not reported."""
         self.installing = False
         """An installed snapshot does not yet stand in the durable log."""
+        self.expelled = False
+        """It was told that it is no member any more: it does not campaign until a leader speaks to it."""
         self.outbox = Outbox()
         self._written = recovered.hard_state
         self._unwritten_base: SnapshotMeta | None = None
@@ -125,6 +130,9 @@ class State:
         )
         if self._may_have_promised(recovered):
             self.votes_refused_until = now + MAX_VOTE_SPAN
+        self._told = self.memberships[-1], self.membership_at(self.committed).index
+        """The membership last shown, and which one was decided then."""
+        self._was_member = self.is_member
 
     def _enter_later_term(self, impaired: bool) -> None:
         """Two kinds of nodes do not go on in the term they have on disk.
@@ -150,6 +158,17 @@ class State:
         return self.memberships[-1].membership
 
     @property
+    def possible(self) -> tuple[MembershipAt, ...]:
+        """The newest decided membership and all that follow it: one of them is in force in the group, or will be."""
+        decided = self.membership_at(self.committed).index
+        return tuple(at for at in self.memberships if at.index >= decided)
+
+    @property
+    def is_member(self) -> bool:
+        """Whether one of the memberships that are possible names this node."""
+        return any(at.membership.member(self.node) for at in self.possible)
+
+    @property
     def peers(self) -> tuple[NodeId, ...]:
         """Every other node of the group, sorted."""
         return tuple(node for node in self.membership.ids if node != self.node)
@@ -161,8 +180,13 @@ class State:
 
     @property
     def may_campaign(self) -> bool:
-        """Only a voter with a whole log and a working state machine asks for votes."""
-        return self.may_lead and self.whole and self.membership.may_vote(self.node)
+        """Only a voter with a whole log and a working state machine asks for votes.
+
+        A voter of the newest decided membership is one until a later one is decided: it may have to lead to decide
+        that, if nobody else has its entry (thesis 4.2.2).
+        """
+        voter = any(at.membership.may_vote(self.node) for at in self.possible)
+        return self.may_lead and self.whole and not self.expelled and voter
 
     @property
     def slow(self) -> bool:
@@ -326,6 +350,38 @@ class State:
         self.impaired = False
         self.outbox.healed = True
         self.outbox.events.append(Healed(self.committed))
+
+    def expel(self, decided: EntryId) -> bool:
+        """Somebody says that what is decided up to there does not name this node; whether that ends its hopes.
+
+        It does unless the membership in force here was set later, or is known to be that of a later moment: an older
+        one is overwritten or overtaken.
+        """
+        if self.expelled or self._newer_than(decided):
+            return False
+        self.expelled = True
+        if self._was_member:
+            self._was_member = False
+            self.outbox.events.append(LeftGroup(decided.index))
+        return True
+
+    def _newer_than(self, decided: EntryId) -> bool:
+        index = self.memberships[-1].index
+        term = self.log.term_at(index) if index > self.log.base.last.index else None
+        return (self.log.base.last if term is None else EntryId(term, index)) > decided
+
+    def tell_membership(self) -> None:
+        """Show what has become of the membership since the last time."""
+        newest, decided = self.memberships[-1], self.membership_at(self.committed).index
+        if self._told == (newest, decided):
+            return
+        (before, _), self._told = self._told, (newest, decided)
+        if newest != before or decided == newest.index:
+            event = MembershipChanged(newest.index, newest.membership, decided == newest.index)
+            self.outbox.events.append(event)
+        was_member, self._was_member = self._was_member, self.is_member
+        if was_member and not self._was_member:
+            self.outbox.events.append(LeftGroup(self.committed))
 
     # -- effects
 

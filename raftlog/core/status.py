@@ -19,6 +19,8 @@ class PeerStatus(msgspec.Struct, frozen=True):
     digest: int = 0
     full: bool = False
     """Its disk has no space for further commands."""
+    ready: bool = False
+    """A learner that has caught up: it could be promoted."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,5 +50,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Where each term begins in the retained log; the first run is the base's."""
     membership: Membership
     membership_index: Index
+    """Which entry set it; 0 for the bootstrap record."""
+    decided_index: Index = 0
+    """Which entry set the newest decided membership: the one in force, or the one before it."""
+    is_member: bool = True
+    """Whether this node is, or may be, a member of the group."""
+    transferring: NodeId | None = None
+    """To whom it is handing leadership over."""
     peers: tuple[PeerStatus, ...]
     """Empty unless leading."""

@@ -1,16 +1,20 @@
 """The core's events in words, for people who run a node."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from raftlog.core.ids import GroupId
+from raftlog.core.ids import GroupId, NodeId
+from raftlog.core.membership import Membership
 from raftlog.core.ready import (
     Event,
     Healed,
+    LeftGroup,
+    MembershipChanged,
     MessageRefused,
     PeerFull,
     PeerImpaired,
     RoleChanged,
     SnapshotContradicts,
+    TransferEnded,
 )
 from raftlog.transport.events import OnEvent
 
@@ -37,3 +41,22 @@ def tell(event: Event, group: GroupId, on_event: OnEvent) -> None:
         case SnapshotContradicts():
             text = f"refused a fetched snapshot: {event.reason}"
             on_event(text, {"group": group, "at": str(event.at)})
+        case MembershipChanged():
+            members = event.membership
+            fields = {"index": event.at, "voters": _names(members, members.voters)}
+            fields |= {"outgoing": _names(members, members.outgoing)} if members.joint else {}
+            fields |= {"learners": _names(members, members.learners)} if members.learners else {}
+            on_event(
+                "membership decided" if event.decided else "membership in force", {"group": group, **fields}
+            )
+        case LeftGroup():
+            text = "is no member any more: does not campaign, and may be stopped"
+            on_event(text, {"group": group, "index": event.at})
+        case TransferEnded():
+            text = f"hands over no more: {event.reason}"
+            on_event(text, {"group": group, "peer": f"{event.target:016x}"})
+
+
+def _names(membership: Membership, nodes: Sequence[NodeId]) -> str:
+    members = [(node, membership.member(node)) for node in nodes]
+    return ", ".join(f"{node:016x}" if member is None else member.name for node, member in members)

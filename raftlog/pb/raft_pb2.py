@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15raftlog/pb/raft.proto\x12\nraftlog.pb\"\x94\x01\n\x0c\x46\x65tchRequest\x12 \n\x05hello\x18\x01 \x01(\x0b\x32\x11.raftlog.pb.Hello\x12.\n\x08manifest\x18\x02 \x01(\x0b\x32\x1a.raftlog.pb.ManifestWantedH\x00\x12(\n\x05piece\x18\x03 \x01(\x0b\x32\x17.raftlog.pb.PieceWantedH\x00\x42\x08\n\x06wanted\"\x1f\n\x0eManifestWanted\x12\r\n\x05group\x18\x01 \x01(\x04\"M\n\x0bPieceWanted\x12\x10\n\x08snapshot\x18\x01 \x01(\x06\x12\x0c\n\x04part\x18\x02 \x01(\r\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0e\n\x06length\x18\x04 \x01(\r\"\x1d\n\nFetchReply\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\"\x87\x01\n\x05Hello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x12\n\ncluster_id\x18\x02 \x01(\x06\x12\x11\n\tfrom_node\x18\x03 \x01(\x06\x12\x0f\n\x07to_node\x18\x04 \x01(\x06\x12\x0c\n\x04\x62oot\x18\x05 \x01(\x06\x12\x1e\n\x04lane\x18\x06 \x01(\x0e\x32\x10.raftlog.pb.Lane\"B\n\x07Welcome\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0f\n\x07node_id\x18\x02 \x01(\x06\x12\x0c\n\x04\x62oot\x18\x03 \x01(\x06\":\n\x06Packet\x12 \n\x05hello\x18\x01 \x01(\x0b\x32\x11.raftlog.pb.Hello\x12\x0e\n\x06\x66rames\x18\x02 \x03(\x0c\"\x92\x01\n\x05\x46rame\x12&\n\x07message\x18\x01 \x01(\x0b\x32\x13.raftlog.pb.MessageH\x00\x12&\n\x07\x66orward\x18\x02 \x01(\x0b\x32\x13.raftlog.pb.ForwardH\x00\x12\x31\n\rforward_reply\x18\x03 \x01(\x0b\x32\x18.raftlog.pb.ForwardReplyH\x00\x42\x06\n\x04kind\"&\n\x07\x45ntryId\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\"*\n\tRequestId\x12\x0c\n\x04\x62oot\x18\x01 \x01(\x06\x12\x0f\n\x07\x63ounter\x18\x02 \x01(\x04\"g\n\x05\x45ntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\x0c\n\x04kind\x18\x03 \x01(\r\x12\x10\n\x08log_time\x18\x04 \x01(\x04\x12\x10\n\x08\x63hecksum\x18\x05 \x01(\x06\x12\x0f\n\x07payload\x18\x06 \x01(\x0c\"\xd7\x05\n\x07Message\x12\r\n\x05group\x18\x01 \x01(\x04\x12\x0e\n\x06sender\x18\x02 \x01(\x06\x12\n\n\x02to\x18\x03 \x01(\x06\x12\x0c\n\x04term\x18\x04 \x01(\x04\x12\x36\n\x10pre_vote_request\x18\n \x01(\x0b\x32\x1a.raftlog.pb.PreVoteRequestH\x00\x12\x38\n\x11pre_vote_response\x18\x0b \x01(\x0b\x32\x1b.raftlog.pb.PreVoteResponseH\x00\x12/\n\x0cvote_request\x18\x0c \x01(\x0b\x32\x17.raftlog.pb.VoteRequestH\x00\x12\x31\n\rvote_response\x18\r \x01(\x0b\x32\x18.raftlog.pb.VoteResponseH\x00\x12\x33\n\x0e\x61ppend_request\x18\x0e \x01(\x0b\x32\x19.raftlog.pb.AppendRequestH\x00\x12\x35\n\x0f\x61ppend_accepted\x18\x0f \x01(\x0b\x32\x1a.raftlog.pb.AppendAcceptedH\x00\x12\x35\n\x0f\x61ppend_rejected\x18\x10 \x01(\x0b\x32\x1a.raftlog.pb.AppendRejectedH\x00\x12*\n\theartbeat\x18\x11 \x01(\x0b\x32\x15.raftlog.pb.HeartbeatH\x00\x12\x31\n\rheartbeat_ack\x18\x12 \x01(\x0b\x32\x18.raftlog.pb.HeartbeatAckH\x00\x12:\n\x12read_index_request\x18\x13 \x01(\x0b\x32\x1c.raftlog.pb.ReadIndexRequestH\x00\x12<\n\x13read_index_response\x18\x14 \x01(\x0b\x32\x1d.raftlog.pb.ReadIndexResponseH\x00\x12\x33\n\x0esnapshot_offer\x18\x15 \x01(\x0b\x32\x19.raftlog.pb.SnapshotOfferH\x00\x42\x06\n\x04kindJ\x04\x08\x16\x10\x1e\"3\n\x0ePreVoteRequest\x12!\n\x04last\x18\x01 \x01(\x0b\x32\x13.raftlog.pb.EntryId\"9\n\x0fPreVoteResponse\x12\x15\n\rproposed_term\x18\x01 \x01(\x04\x12\x0f\n\x07granted\x18\x02 \x01(\x08\"6\n\x0bVoteRequest\x12!\n\x04last\x18\x01 \x01(\x0b\x32\x13.raftlog.pb.EntryIdJ\x04\x08\x02\x10\x03\"\x1f\n\x0cVoteResponse\x12\x0f\n\x07granted\x18\x01 \x01(\x08\"f\n\rAppendRequest\x12!\n\x04prev\x18\x01 \x01(\x0b\x32\x13.raftlog.pb.EntryId\x12\"\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x11.raftlog.pb.Entry\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\x04\"2\n\rSnapshotOffer\x12!\n\x04last\x18\x01 \x01(\x0b\x32\x13.raftlog.pb.EntryId\"\x1f\n\x0e\x41ppendAccepted\x12\r\n\x05match\x18\x01 \x01(\x04\"V\n\x0e\x41ppendRejected\x12!\n\x04prev\x18\x01 \x01(\x0b\x32\x13.raftlog.pb.EntryId\x12!\n\x04hint\x18\x02 \x01(\x0b\x32\x13.raftlog.pb.EntryId\"=\n\tHeartbeat\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x0e\n\x06\x63ommit\x18\x02 \x01(\x04\x12\x11\n\tvote_span\x18\x03 \x01(\x04\"L\n\x0cHeartbeatAck\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x0f\n\x07\x61pplied\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x06\x12\x0c\n\x04\x66ull\x18\x04 \x01(\x08\"5\n\x10ReadIndexRequest\x12!\n\x02id\x18\x01 \x01(\x0b\x32\x15.raftlog.pb.RequestId\"T\n\x11ReadIndexResponse\x12!\n\x02id\x18\x01 \x01(\x0b\x32\x15.raftlog.pb.RequestId\x12\x12\n\x05index\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x08\n\x06_index\"M\n\x07\x46orward\x12\r\n\x05group\x18\x01 \x01(\x04\x12!\n\x02id\x18\x02 \x01(\x0b\x32\x15.raftlog.pb.RequestId\x12\x10\n\x08\x63ommands\x18\x03 \x01(\x0c\"Q\n\x0c\x46orwardReply\x12\r\n\x05group\x18\x01 \x01(\x04\x12!\n\x02id\x18\x02 \x01(\x0b\x32\x15.raftlog.pb.RequestId\x12\x0f\n\x07replies\x18\x03 \x01(\x0c*<\n\x04Lane\x12\x14\n\x10LANE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bLANE_URGENT\x10\x01\x12\r\n\tLANE_BULK\x10\x02\x32y\n\x04Peer\x12\x36\n\x07\x44\x65liver\x12\x12.raftlog.pb.Packet\x1a\x13.raftlog.pb.Welcome(\x01\x30\x01\x12\x39\n\x05\x46\x65tch\x12\x18.raftlog.pb.FetchRequest\x1a\x16.raftlog.pb.FetchReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15raftlog/pb/raft.proto\x12\nraftlog.pb\"\x94\x01\n\x0c\x46\x65tchRequest\x12 \n\x05hello\x18\x01 \x01(\x0b\x32\x11.raftlog.pb.Hello\x12.\n\x08manifest\x18\x02 \x01(\x0b\x32\x1a.raftlog.pb.ManifestWantedH\x00\x12(\n\x05piece\x18\x03 \x01(\x0b\x32\x17.raftlog.pb.PieceWantedH\x00\x42\x08\n\x06wanted\"\x1f\n\x0eManifestWanted\x12\r\n\x05group\x18\x01 \x01(\x04\"M\n\x0bPieceWanted\x12\x10\n\x08snapshot\x18\x01 \x01(\x06\x12\x0c\n\x04part\x18\x02 \x01(\r\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0e\n\x06length\x18\x04 \x01(\r\"\x1d\n\nFetchReply\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\"\x87\x01\n\x05Hello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x12\n\ncluster_id\x18\x02 \x01(\x06\x12\x11\n\tfrom_node\x18\x03 \x01(\x06\x12\x0f\n\x07to_node\x18\x04 \x01(\x06\x12\x0c\n\x04\x62oot\x18\x05 \x01(\x06\x12\x1e\n\x04lane\x18\x06 \x01(\x0e\x32\x10.raftlog.pb.Lane\"B\n\x07Welcome\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0f\n\x07node_id\x18\x02 \x01(\x06\x12\x0c\n\x04\x62oot\x18\x03 \x01(\x06\":\n\x06Packet\x12 \n\x05hello\x18\x01 \x01(\x0b\x32\x11.raftlog.pb.Hello\x12\x0e\n\x06\x66rames\x18\x02 \x03(\x0c\"\x92\x01\n\x05\x46rame\x12&\n\x07message\x18\x01 \x01(\x0b\x32\x13.raftlog.pb.MessageH\x00\x12&\n\x07\x66orward\x18\x02 \x01(\x0b\x32\x13.raftlog.pb.ForwardH\x00\x12\x31\n\rforward_reply\x18\x03 \x01(\x0b\x32\x18.raftlog.pb.ForwardReplyH\x00\x42\x06\n\x04kind\"&\n\x07\x45ntryId\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\"*\n\tRequestId\x12\x0c\n\x04\x62oot\x18\x01 \x01(\x06\x12\x0f\n\x07\x63ounter\x18\x02 \x01(\x04\"g\n\x05\x45ntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\x0c\n\x04kind\x18\x03 \x01(\r\x12\x10\n\x08log_time\x18\x04 \x01(\x04\x12\x10\n\x08\x63hecksum\x18\x05 \x01(\x06\x12\x0f\n\x07payload\x18\x06 \x01(\x0c\"\xb6\x06\n\x07Message\x12\r\n\x05group\x18\x01 \x01(\x04\x12\x0e\n\x06sender\x18\x02 \x01(\x06\x12\n\n\x02to\x18\x03 \x01(\x06\x12\x0c\n\x04term\x18\x04 \x01(\x04\x12\x36\n\x10pre_vote_request\x18\n \x01(\x0b\x32\x1a.raftlog.pb.PreVoteRequestH\x00\x12\x38\n\x11pre_vote_response\x18\x0b \x01(\x0b\x32\x1b.raftlog.pb.PreVoteResponseH\x00\x12/\n\x0cvote_request\x18\x0c \x01(\x0b\x32\x17.raftlog.pb.VoteRequestH\x00\x12\x31\n\rvote_response\x18\r \x01(\x0b\x32\x18.raftlog.pb.VoteResponseH\x00\x12\x33\n\x0e\x61ppend_request\x18\x0e \x01(\x0b\x32\x19.raftlog.pb.AppendRequestH\x00\x12\x35\n\x0f\x61ppend_accepted\x18\x0f \x01(\x0b\x32\x1a.raftlog.pb.AppendAcceptedH\x00\x12\x35\n\x0f\x61ppend_rejected\x18\x10 \x01(\x0b\x32\x1a.raftlog.pb.AppendRejectedH\x00\x12*\n\theartbeat\x18\x11 \x01(\x0b\x32\x15.raftlog.pb.HeartbeatH\x00\x12\x31\n\rheartbeat_ack\x18\x12 \x01(\x0b\x32\x18.raftlog.pb.HeartbeatAckH\x00\x12:\n\x12read_index_request\x18\x13 \x01(\x0b\x32\x1c.raftlog.pb.ReadIndexRequestH\x00\x12<\n\x13read_index_response\x18\x14 \x01(\x0b\x32\x1d.raftlog.pb.ReadIndexResponseH\x00\x12\x33\n\x0esnapshot_offer\x18\x15 \x01(\x0b\x32\x19.raftlog.pb.SnapshotOfferH\x00\x12-\n\x0btimeout_now\x18\x16 \x01(\x0b\x32\x16.raftlog.pb.TimeoutNowH\x00\x12.\n\x0cnot_a_member\x18\x17 \x01(\x0b\x32\x16.raftlog.pb.NotAMemberH\x00\x42\x06\n\x04kindJ\x04\x08\x18\x10\x1e\"3\n\x0ePreVoteRequest\x12!\n\x04last\x18\x01 \x01(\x0b\x32\x13.raftlog.pb.EntryId\"9\n\x0fPreVoteResponse\x12\x15\n\rproposed_term\x18\x01 \x01(\x04\x12\x0f\n\x07granted\x18\x02 \x01(\x08\"B\n\x0bVoteRequest\x12!\n\x04last\x18\x01 \x01(\x0b\x32\x13.raftlog.pb.EntryId\x12\x10\n\x08transfer\x18\x02 \x01(\x08\"\x1f\n\x0cVoteResponse\x12\x0f\n\x07granted\x18\x01 \x01(\x08\"f\n\rAppendRequest\x12!\n\x04prev\x18\x01 \x01(\x0b\x32\x13.raftlog.pb.EntryId\x12\"\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x11.raftlog.pb.Entry\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\x04\"2\n\rSnapshotOffer\x12!\n\x04last\x18\x01 \x01(\x0b\x32\x13.raftlog.pb.EntryId\"\x1b\n\nTimeoutNow\x12\r\n\x05round\x18\x01 \x01(\x04\"2\n\nNotAMember\x12$\n\x07\x64\x65\x63ided\x18\x01 \x01(\x0b\x32\x13.raftlog.pb.EntryId\"\x1f\n\x0e\x41ppendAccepted\x12\r\n\x05match\x18\x01 \x01(\x04\"V\n\x0e\x41ppendRejected\x12!\n\x04prev\x18\x01 \x01(\x0b\x32\x13.raftlog.pb.EntryId\x12!\n\x04hint\x18\x02 \x01(\x0b\x32\x13.raftlog.pb.EntryId\"=\n\tHeartbeat\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x0e\n\x06\x63ommit\x18\x02 \x01(\x04\x12\x11\n\tvote_span\x18\x03 \x01(\x04\"L\n\x0cHeartbeatAck\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x0f\n\x07\x61pplied\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x06\x12\x0c\n\x04\x66ull\x18\x04 \x01(\x08\"5\n\x10ReadIndexRequest\x12!\n\x02id\x18\x01 \x01(\x0b\x32\x15.raftlog.pb.RequestId\"T\n\x11ReadIndexResponse\x12!\n\x02id\x18\x01 \x01(\x0b\x32\x15.raftlog.pb.RequestId\x12\x12\n\x05index\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x08\n\x06_index\"M\n\x07\x46orward\x12\r\n\x05group\x18\x01 \x01(\x04\x12!\n\x02id\x18\x02 \x01(\x0b\x32\x15.raftlog.pb.RequestId\x12\x10\n\x08\x63ommands\x18\x03 \x01(\x0c\"Q\n\x0c\x46orwardReply\x12\r\n\x05group\x18\x01 \x01(\x04\x12!\n\x02id\x18\x02 \x01(\x0b\x32\x15.raftlog.pb.RequestId\x12\x0f\n\x07replies\x18\x03 \x01(\x0c*<\n\x04Lane\x12\x14\n\x10LANE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bLANE_URGENT\x10\x01\x12\r\n\tLANE_BULK\x10\x02\x32y\n\x04Peer\x12\x36\n\x07\x44\x65liver\x12\x12.raftlog.pb.Packet\x1a\x13.raftlog.pb.Welcome(\x01\x30\x01\x12\x39\n\x05\x46\x65tch\x12\x18.raftlog.pb.FetchRequest\x1a\x16.raftlog.pb.FetchReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'raftlog.pb.raft_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LANE']._serialized_start=2587
-  _globals['_LANE']._serialized_end=2647
+  _globals['_LANE']._serialized_start=2775
+  _globals['_LANE']._serialized_end=2835
   _globals['_FETCHREQUEST']._serialized_start=38
   _globals['_FETCHREQUEST']._serialized_end=186
   _globals['_MANIFESTWANTED']._serialized_start=188
@@ -56,35 +56,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENTRY']._serialized_start=830
   _globals['_ENTRY']._serialized_end=933
   _globals['_MESSAGE']._serialized_start=936
-  _globals['_MESSAGE']._serialized_end=1663
-  _globals['_PREVOTEREQUEST']._serialized_start=1665
-  _globals['_PREVOTEREQUEST']._serialized_end=1716
-  _globals['_PREVOTERESPONSE']._serialized_start=1718
-  _globals['_PREVOTERESPONSE']._serialized_end=1775
-  _globals['_VOTEREQUEST']._serialized_start=1777
-  _globals['_VOTEREQUEST']._serialized_end=1831
-  _globals['_VOTERESPONSE']._serialized_start=1833
-  _globals['_VOTERESPONSE']._serialized_end=1864
-  _globals['_APPENDREQUEST']._serialized_start=1866
-  _globals['_APPENDREQUEST']._serialized_end=1968
-  _globals['_SNAPSHOTOFFER']._serialized_start=1970
-  _globals['_SNAPSHOTOFFER']._serialized_end=2020
-  _globals['_APPENDACCEPTED']._serialized_start=2022
-  _globals['_APPENDACCEPTED']._serialized_end=2053
-  _globals['_APPENDREJECTED']._serialized_start=2055
-  _globals['_APPENDREJECTED']._serialized_end=2141
-  _globals['_HEARTBEAT']._serialized_start=2143
-  _globals['_HEARTBEAT']._serialized_end=2204
-  _globals['_HEARTBEATACK']._serialized_start=2206
-  _globals['_HEARTBEATACK']._serialized_end=2282
-  _globals['_READINDEXREQUEST']._serialized_start=2284
-  _globals['_READINDEXREQUEST']._serialized_end=2337
-  _globals['_READINDEXRESPONSE']._serialized_start=2339
-  _globals['_READINDEXRESPONSE']._serialized_end=2423
-  _globals['_FORWARD']._serialized_start=2425
-  _globals['_FORWARD']._serialized_end=2502
-  _globals['_FORWARDREPLY']._serialized_start=2504
-  _globals['_FORWARDREPLY']._serialized_end=2585
-  _globals['_PEER']._serialized_start=2649
-  _globals['_PEER']._serialized_end=2770
+  _globals['_MESSAGE']._serialized_end=1758
+  _globals['_PREVOTEREQUEST']._serialized_start=1760
+  _globals['_PREVOTEREQUEST']._serialized_end=1811
+  _globals['_PREVOTERESPONSE']._serialized_start=1813
+  _globals['_PREVOTERESPONSE']._serialized_end=1870
+  _globals['_VOTEREQUEST']._serialized_start=1872
+  _globals['_VOTEREQUEST']._serialized_end=1938
+  _globals['_VOTERESPONSE']._serialized_start=1940
+  _globals['_VOTERESPONSE']._serialized_end=1971
+  _globals['_APPENDREQUEST']._serialized_start=1973
+  _globals['_APPENDREQUEST']._serialized_end=2075
+  _globals['_SNAPSHOTOFFER']._serialized_start=2077
+  _globals['_SNAPSHOTOFFER']._serialized_end=2127
+  _globals['_TIMEOUTNOW']._serialized_start=2129
+  _globals['_TIMEOUTNOW']._serialized_end=2156
+  _globals['_NOTAMEMBER']._serialized_start=2158
+  _globals['_NOTAMEMBER']._serialized_end=2208
+  _globals['_APPENDACCEPTED']._serialized_start=2210
+  _globals['_APPENDACCEPTED']._serialized_end=2241
+  _globals['_APPENDREJECTED']._serialized_start=2243
+  _globals['_APPENDREJECTED']._serialized_end=2329
+  _globals['_HEARTBEAT']._serialized_start=2331
+  _globals['_HEARTBEAT']._serialized_end=2392
+  _globals['_HEARTBEATACK']._serialized_start=2394
+  _globals['_HEARTBEATACK']._serialized_end=2470
+  _globals['_READINDEXREQUEST']._serialized_start=2472
+  _globals['_READINDEXREQUEST']._serialized_end=2525
+  _globals['_READINDEXRESPONSE']._serialized_start=2527
+  _globals['_READINDEXRESPONSE']._serialized_end=2611
+  _globals['_FORWARD']._serialized_start=2613
+  _globals['_FORWARD']._serialized_end=2690
+  _globals['_FORWARDREPLY']._serialized_start=2692
+  _globals['_FORWARDREPLY']._serialized_end=2773
+  _globals['_PEER']._serialized_start=2837
+  _globals['_PEER']._serialized_end=2958
 # @@protoc_insertion_point(module_scope)

@@ -354,6 +354,8 @@ class Message(_message.Message):
     READ_INDEX_REQUEST_FIELD_NUMBER: _builtins.int
     READ_INDEX_RESPONSE_FIELD_NUMBER: _builtins.int
     SNAPSHOT_OFFER_FIELD_NUMBER: _builtins.int
+    TIMEOUT_NOW_FIELD_NUMBER: _builtins.int
+    NOT_A_MEMBER_FIELD_NUMBER: _builtins.int
     group: _builtins.int
     sender: _builtins.int
     to: _builtins.int
@@ -382,6 +384,10 @@ class Message(_message.Message):
     def read_index_response(self) -> Global___ReadIndexResponse: ...
     @_builtins.property
     def snapshot_offer(self) -> Global___SnapshotOffer: ...
+    @_builtins.property
+    def timeout_now(self) -> Global___TimeoutNow: ...
+    @_builtins.property
+    def not_a_member(self) -> Global___NotAMember: ...
     def __init__(
         self,
         *,
@@ -401,12 +407,14 @@ class Message(_message.Message):
         read_index_request: Global___ReadIndexRequest | None = ...,
         read_index_response: Global___ReadIndexResponse | None = ...,
         snapshot_offer: Global___SnapshotOffer | None = ...,
+        timeout_now: Global___TimeoutNow | None = ...,
+        not_a_member: Global___NotAMember | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["append_accepted", b"append_accepted", "append_rejected", b"append_rejected", "append_request", b"append_request", "heartbeat", b"heartbeat", "heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "pre_vote_request", b"pre_vote_request", "pre_vote_response", b"pre_vote_response", "read_index_request", b"read_index_request", "read_index_response", b"read_index_response", "snapshot_offer", b"snapshot_offer", "vote_request", b"vote_request", "vote_response", b"vote_response"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["append_accepted", b"append_accepted", "append_rejected", b"append_rejected", "append_request", b"append_request", "heartbeat", b"heartbeat", "heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "not_a_member", b"not_a_member", "pre_vote_request", b"pre_vote_request", "pre_vote_response", b"pre_vote_response", "read_index_request", b"read_index_request", "read_index_response", b"read_index_response", "snapshot_offer", b"snapshot_offer", "timeout_now", b"timeout_now", "vote_request", b"vote_request", "vote_response", b"vote_response"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_accepted", b"append_accepted", "append_rejected", b"append_rejected", "append_request", b"append_request", "group", b"group", "heartbeat", b"heartbeat", "heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "pre_vote_request", b"pre_vote_request", "pre_vote_response", b"pre_vote_response", "read_index_request", b"read_index_request", "read_index_response", b"read_index_response", "sender", b"sender", "snapshot_offer", b"snapshot_offer", "term", b"term", "to", b"to", "vote_request", b"vote_request", "vote_response", b"vote_response"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_accepted", b"append_accepted", "append_rejected", b"append_rejected", "append_request", b"append_request", "group", b"group", "heartbeat", b"heartbeat", "heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "not_a_member", b"not_a_member", "pre_vote_request", b"pre_vote_request", "pre_vote_response", b"pre_vote_response", "read_index_request", b"read_index_request", "read_index_response", b"read_index_response", "sender", b"sender", "snapshot_offer", b"snapshot_offer", "term", b"term", "timeout_now", b"timeout_now", "to", b"to", "vote_request", b"vote_request", "vote_response", b"vote_response"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["pre_vote_request", "pre_vote_response", "vote_request", "vote_response", "append_request", "append_accepted", "append_rejected", "heartbeat", "heartbeat_ack", "read_index_request", "read_index_response", "snapshot_offer"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["pre_vote_request", "pre_vote_response", "vote_request", "vote_response", "append_request", "append_accepted", "append_rejected", "heartbeat", "heartbeat_ack", "read_index_request", "read_index_response", "snapshot_offer", "timeout_now", "not_a_member"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -459,16 +467,20 @@ class VoteRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LAST_FIELD_NUMBER: _builtins.int
+    TRANSFER_FIELD_NUMBER: _builtins.int
+    transfer: _builtins.bool
+    """the leader of the term before has asked for this election"""
     @_builtins.property
     def last(self) -> Global___EntryId: ...
     def __init__(
         self,
         *,
         last: Global___EntryId | None = ...,
+        transfer: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["last", b"last"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["last", b"last"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last", b"last", "transfer", b"transfer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -541,6 +553,50 @@ class SnapshotOffer(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SnapshotOffer: _TypeAlias = SnapshotOffer  # noqa: Y015
+
+@_typing.final
+class TimeoutNow(_message.Message):
+    """The leader of `term` hands over: stand for election in the next term at once."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUND_FIELD_NUMBER: _builtins.int
+    round: _builtins.int
+    """its newest heartbeat; whoever has heard a later one does not follow"""
+    def __init__(
+        self,
+        *,
+        round: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["round", b"round"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TimeoutNow: _TypeAlias = TimeoutNow  # noqa: Y015
+
+@_typing.final
+class NotAMember(_message.Message):
+    """Beside the answer to a pre-vote: everything decided up to here does not name you."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECIDED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def decided(self) -> Global___EntryId: ...
+    def __init__(
+        self,
+        *,
+        decided: Global___EntryId | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decided", b"decided"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided", b"decided"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NotAMember: _TypeAlias = NotAMember  # noqa: Y015
 
 @_typing.final
 class AppendAccepted(_message.Message):

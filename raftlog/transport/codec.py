@@ -16,11 +16,13 @@ from raftlog.core.message import (
     Heartbeat,
     HeartbeatAck,
     Message,
+    NotAMember,
     PreVoteRequest,
     PreVoteResponse,
     ReadIndexRequest,
     ReadIndexResponse,
     SnapshotOffer,
+    TimeoutNow,
     VoteRequest,
     VoteResponse,
 )
@@ -101,8 +103,8 @@ def _fill(outer: pb.Message, message: Message) -> None:
             outer.pre_vote_request.CopyFrom(pb.PreVoteRequest(last=_position(last)))
         case PreVoteResponse(proposed_term=proposed, granted=granted):
             outer.pre_vote_response.CopyFrom(pb.PreVoteResponse(proposed_term=proposed, granted=granted))
-        case VoteRequest(last=last):
-            outer.vote_request.CopyFrom(pb.VoteRequest(last=_position(last)))
+        case VoteRequest(last=last, transfer=transfer):
+            outer.vote_request.CopyFrom(pb.VoteRequest(last=_position(last), transfer=transfer))
         case VoteResponse(granted=granted):
             outer.vote_response.CopyFrom(pb.VoteResponse(granted=granted))
         case AppendRequest():
@@ -123,6 +125,10 @@ def _fill(outer: pb.Message, message: Message) -> None:
             outer.read_index_response.CopyFrom(pb.ReadIndexResponse(id=_request(request), index=index))
         case SnapshotOffer(last=last):
             outer.snapshot_offer.CopyFrom(pb.SnapshotOffer(last=_position(last)))
+        case TimeoutNow(round=number):
+            outer.timeout_now.CopyFrom(pb.TimeoutNow(round=number))
+        case NotAMember(decided=decided):
+            outer.not_a_member.CopyFrom(pb.NotAMember(decided=_position(decided)))
 
 
 def _fill_append(append: pb.AppendRequest, message: AppendRequest) -> None:
@@ -212,7 +218,8 @@ def _message(outer: pb.Message) -> Message:
             )
         case "vote_request":
             last = _entry_id(outer.vote_request, "last", outer.vote_request.last)
-            return VoteRequest(group=group, sender=sender, to=to, term=term, last=last)
+            transfer = outer.vote_request.transfer
+            return VoteRequest(group=group, sender=sender, to=to, term=term, last=last, transfer=transfer)
         case "vote_response":
             return VoteResponse(
                 group=group, sender=sender, to=to, term=term, granted=outer.vote_response.granted
@@ -228,6 +235,11 @@ def _message(outer: pb.Message) -> Message:
         case "snapshot_offer":
             last = _entry_id(outer.snapshot_offer, "last", outer.snapshot_offer.last)
             return SnapshotOffer(group=group, sender=sender, to=to, term=term, last=last)
+        case "timeout_now":
+            return TimeoutNow(group=group, sender=sender, to=to, term=term, round=outer.timeout_now.round)
+        case "not_a_member":
+            decided = _entry_id(outer.not_a_member, "decided", outer.not_a_member.decided)
+            return NotAMember(group=group, sender=sender, to=to, term=term, decided=decided)
         case None:
             raise BadFrame(f"a message of an unknown kind{_unknown(outer)} from node {sender:x}")
 

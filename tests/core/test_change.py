@@ -113,6 +113,7 @@ CHANGES: st.SearchStrategy[Change] = st.one_of(
 
 def _plainly(voters: set[int], learners: set[int], change: Change) -> bool:
     """What a change does to two sets, written down as plainly as it can be; False where it does not fit."""
+    fits = False
     match change:
         case AddLearner(member=member):
             fits = member.id not in voters | learners and member.replaces in (None, *voters, *learners)

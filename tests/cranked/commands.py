@@ -8,12 +8,14 @@ from jepsen_like.sim.core.network import Selector
 from jepsen_like.sim.image import Image
 from jepsen_like.sim.notation import (
     KINDS,
+    changes,
     entry,
     entry_text,
     forged,
     membership,
     node,
     node_text,
+    nodes,
     position,
     span,
 )
@@ -21,7 +23,16 @@ from raftlog.core.durable import HardState, SnapshotMeta
 from raftlog.core.ids import NOTHING, NodeId
 from raftlog.core.membership import MembershipAt
 from raftlog.core.message import AppendRequest, Message
-from raftlog.core.ready import Busy, Missing, NoSpace, NotLeader, Proposed
+from raftlog.core.ready import (
+    Busy,
+    ChangeRefused,
+    Missing,
+    NoSpace,
+    NotLeader,
+    Proposed,
+    TransferBegun,
+    TransferRefused,
+)
 from raftlog.core.settings import Settings
 from raftlog.core.status import Status
 from tests.cranked.expect import Expectations
@@ -68,16 +79,19 @@ class Commands:
     # -- setting the scene
 
     def do_cluster(self, *words: str) -> None:
-        """`cluster voters=n1..n5 learners=n6 election_timeout=1s max_append=200 seed=3 clock=90min`."""
+        """`cluster voters=n1..n5 learners=n6 strangers=n7 election_timeout=1s max_append=200 seed=3 clock=90min`."""
         groups = [word for word in words if word.partition("=")[0] in ("voters", "outgoing", "learners")]
         knobs = dict(word.split("=", 1) for word in words if word not in groups)
+        strangers = nodes(knobs.pop("strangers", ""))
         seed, clock = int(knobs.pop("seed", "0")), span(knobs.pop("clock", "10s"))
         numbers = {name: int(knobs.pop(name)) for name in sorted(_SIZES & knobs.keys())}
         numbers |= {name: span(knobs.pop(name)) for name in sorted(_SPANS & knobs.keys())}
         if knobs:
             raise ValueError(f"unknown setting {', '.join(sorted(knobs))}")
         settings = Settings(**numbers)
-        self._cluster = Cluster(membership(groups), settings=settings, seed=seed, now=clock, say=self._say)
+        self._cluster = Cluster(
+            membership(groups), strangers=strangers, settings=settings, seed=seed, now=clock, say=self._say
+        )
 
     def do_prepare(self, name: str, *words: str) -> None:
         """`prepare n1 1@1 2@1 3@4 term=5 vote=n2 commit=2 base=1`: the node has lived before, long ago."""
@@ -117,6 +131,34 @@ class Commands:
                 case NoSpace(nodes):
                     full = ", ".join(map(node_text, nodes))
                     self._say("propose", f"{name} refuses {text[:24]}: no space at {full}")
+
+    def do_change(self, name: str, *words: str) -> None:
+        """`change n1 add=n4 remove=n2 [expected=7] [force]`: ask n1 for a change of the membership."""
+        marks = [word for word in words if word == "force" or word.startswith("expected=")]
+        expected = [int(mark.partition("=")[2]) for mark in marks if mark != "force"]
+        answer = self.cluster.change(
+            node(name),
+            changes([word for word in words if word not in marks]),
+            expected=expected[0] if expected else None,
+            force="force" in marks,
+        )
+        match answer:
+            case Proposed(id):
+                self._say("change", f"{name} begins the change as {id}")
+            case NotLeader(leader):
+                self._say("change", f"{name} does not lead, {node_text(leader)} does")
+            case ChangeRefused(reason, says):
+                self._say("change", f"{name} refuses the change, {reason.value}: {says}")
+
+    def do_transfer(self, name: str, target: str = "") -> None:
+        """`transfer n1 [n2]`: n1 is to hand over, to n2 or to whom it likes."""
+        match self.cluster.transfer(node(name), node(target) if target else None):
+            case TransferBegun(target=heir):
+                self._say("transfer", f"{name} begins to hand over to {node_text(heir)}")
+            case NotLeader(leader):
+                self._say("transfer", f"{name} does not lead, {node_text(leader)} does")
+            case TransferRefused(says):
+                self._say("transfer", f"{name} refuses to hand over: {says}")
 
     def do_read(self, name: str) -> None:
         """`read n1`: begin a linearizable read; reads of one node are numbered from 1."""

@@ -7,7 +7,15 @@ from jepsen_like.sim.image import Image
 from jepsen_like.sim.notation import KINDS, entry_text, membership_text, node, node_text, position, span_text
 from raftlog.core.durable import HardState
 from raftlog.core.ids import EntryId, NodeId, RequestId
-from raftlog.core.ready import MessageRefused, PeerImpaired, SnapshotContradicts
+from raftlog.core.ready import (
+    ChangeRefused,
+    MessageRefused,
+    NotLeader,
+    PeerImpaired,
+    Proposed,
+    SnapshotContradicts,
+    TransferBegun,
+)
 from raftlog.core.status import Status
 
 
@@ -20,6 +28,10 @@ class Expectations:
     `n1 log 1@1 2@1=x`                          its whole written log
     `n1 disk term 2 vote n1 last 3@2`           what is durable
     `n1 membership voters=n1,n2;learners=n3`    the membership in force
+    `n1 member`, `n1 stranger`                  whether a membership that may be in force names it
+    `change begun|refused unsafe`               what became of the last change asked for
+    `transfer begun|refused`                    and of the last hand-over
+    `n1 hands over to n2|nobody`
     `n1 peer n2 replicate match 3 next 4`       a follower in the leader's eyes
     `n1 fetches 3@2|nothing`                    what it fetches
     `n1 base 3@2`                               after which its written log begins
@@ -60,6 +72,17 @@ class Expectations:
             case ("entries", "<=", number):
                 sent = self._cluster.network.entries
                 _hold(sent <= int(number), f"{sent} copies of entries were sent")
+            case ("change", *rest):
+                self._change(" ".join(rest))
+            case ("transfer", how):
+                answer = self._cluster.transfer_answer
+                _hold((how == "begun") == isinstance(answer, TransferBegun), f"it was answered {answer}")
+            case (name, "hands", "over", "to", whom):
+                target = node_text(self._status(name).transferring)
+                _hold(target == whom, f"it hands over to {target}")
+            case (name, ("member" | "stranger") as what):
+                is_member = self._status(name).is_member
+                _hold(is_member == (what == "member"), f"member is {is_member}")
             case ("messages", *rest):
                 self._messages(rest)
             case ("under-way", *rest):
@@ -108,6 +131,16 @@ class Expectations:
                 self._node(self._status(name), rest)
             case _:
                 raise ValueError("expect what?")
+
+    def _change(self, how: str) -> None:
+        answer = self._cluster.change_answer
+        match answer:
+            case Proposed():
+                _hold(how == "begun", f"it was begun as {answer.id}")
+            case ChangeRefused(reason, says):
+                _hold(how == f"refused {reason.value}", f"it was refused, {reason.value}: {says}")
+            case NotLeader() | None:
+                _hold(False, f"it was answered {answer}")
 
     # -- one node
 

@@ -8,8 +8,12 @@ from collections.abc import Callable
 from random import Random
 
 from jepsen_like.sim.core.cluster import Cluster
-from jepsen_like.sim.notation import membership, node_text
+from jepsen_like.sim.electorate import enough, halves, smallest
+from jepsen_like.sim.notation import changes, membership, node_text
+from raftlog.core.change import Change, ImpossibleChange, step
 from raftlog.core.ids import NodeId
+from raftlog.core.membership import Membership
+from raftlog.core.message import TimeoutNow
 from raftlog.core.ready import Proposed
 from raftlog.core.settings import Settings
 
@@ -40,7 +44,9 @@ class Walk:
             max_undecided=max(max_append * 3, ENTRY * self.random.choice((20, 10_000))),
             max_recent=ENTRY * self.random.choice((1, 5, 100_000)),
         )
-        self.cluster = Cluster(membership(text.split()), settings=settings, seed=seed, say=say)
+        first = membership(text.split())
+        strangers = [NodeId(len(first.ids) + extra) for extra in range(1, self.random.randrange(3) + 1)]
+        self.cluster = Cluster(first, strangers=strangers, settings=settings, seed=seed, say=say)
         self.say = say
         self.proposed = 0
         self.snapshots = self.random.choice((0, 1, 4))
@@ -49,6 +55,8 @@ class Walk:
         """Entries kept behind a snapshot."""
         self.damaged: set[NodeId] = set()
         """Voters whose disks have lost something and which are not whole again: less than half."""
+        self.changes = self.random.choice((0, 1, 2))
+        """How often somebody asks for another membership, or for another leader."""
         self.disasters = self.random.choice((0, 1, 3))
         """How often disks, nodes and links break, beside ordinary work."""
         ordinary = (
@@ -82,8 +90,11 @@ class Walk:
             (self._long_silence, 2),
             (self._replace_leader, 2),
         )
-        self._steps = [step for step, _ in ordinary + broken]
+        changing = ((self._change, 6), (self._transfer, 3), (self._late_call, 1))
+        """Most walks change the membership; the others are easier to read."""
+        self._steps = [step for step, _ in ordinary + broken + changing]
         self._weights = [weight for _, weight in ordinary] + [weight * self.disasters for _, weight in broken]
+        self._weights += [weight * self.changes for _, weight in changing]
 
     def run(self, steps: int) -> None:
         """Take that many steps, then let what is left recover."""
@@ -247,15 +258,13 @@ class Walk:
     def _damage(self) -> None:
         """Less than half of the voters may have lost something at a time."""
         self.damaged = {node for node in self.damaged if self.cluster.servers[node].store.durable.impaired}
-        members = self.cluster.membership
-        halves = [half for half in (members.voters, members.outgoing) if half]
         down = [node for node in self.cluster.servers if node not in self.cluster.up]
         node = self.random.choice(down) if down else None
         if node is None:
             return
         lost = self.damaged | {node}
         image = self.cluster.servers[node].store.durable
-        if image.entries and all(2 * len(lost.intersection(half)) < len(half) for half in halves):
+        if image.entries and self._spare(lost, self.cluster.checker.possible()):
             self.damaged = lost
             self.cluster.damage(node, image.base.last.index + self.random.randint(1, len(image.entries)))
 
@@ -291,6 +300,57 @@ class Walk:
             self._propose()
             self._read()
 
+    # -- membership and office
+
+    def _change(self) -> None:
+        """A leader is asked for one to three changes at once, whether or not they fit."""
+        leaders = [node for node in self.cluster.up if self.cluster.core(node).leads]
+        if not leaders:
+            return
+        leader = self.random.choice(leaders)
+        wanted = [self._any_change() for _ in range(self.random.choice((1, 1, 2, 3)))]
+        try:
+            after = step(self.cluster.core(leader).membership, wanted)
+        except ImpossibleChange:
+            return
+        expected = self.cluster.core(leader).status().membership_index - self.random.choice((0, 0, 0, 1))
+        if self._spare(self.damaged, [after]):
+            self.cluster.change(leader, wanted, expected=expected, force=self.random.random() < 0.3)
+
+    def _any_change(self) -> Change:
+        nodes = list(self.cluster.servers)
+        one, other = self.random.choice(nodes), self.random.choice(nodes)
+        verbs = (
+            "add",
+            "add-voter",
+            "promote",
+            "demote",
+            "remove",
+            "remove",
+            "replace",
+            "replace-later",
+            "describe",
+        )
+        (change,) = changes([f"{self.random.choice(verbs)}={node_text(one)}:{node_text(other)}"])
+        return change
+
+    def _spare(self, lost: set[NodeId], memberships: list[Membership]) -> bool:
+        """Whether most of every half keep their disks where these have lost something."""
+        kept = [node for node in self.cluster.servers if node not in lost]
+        return enough(halves(memberships), kept)
+
+    def _transfer(self) -> None:
+        leaders = [node for node in self.cluster.up if self.cluster.core(node).leads]
+        if leaders:
+            target = self.random.choice([None, *self.cluster.servers])
+            self.cluster.transfer(self.random.choice(leaders), target)
+
+    def _late_call(self) -> None:
+        """A call to take over arrives again, with a copy left under way."""
+        late = [at for at, made in enumerate(self.cluster.network.flights) if isinstance(made, TimeoutNow)]
+        if late:
+            self.cluster.deliver(self.random.choice(late), again=True)
+
     # -- recovery
 
     def recover(self) -> None:
@@ -311,7 +371,10 @@ class Walk:
             self._free_node(node)
         timeout = cluster.settings.election_timeout
         cluster.wait(timeout)  # so that who has long lost its office knows
+        self._leader_within(20 * timeout)
+        self._settled()
         leader = self._leader_within(20 * timeout)
+        healed = self._members()
         term = cluster.core(leader).status().term
         cluster.wait(timeout)
         reads = [cluster.read(node) for node in healed for _ in range(3)]
@@ -342,25 +405,36 @@ class Walk:
         assert {cluster.core(node).status().term for node in healed} == {term}, (
             "terms grow in a healthy cluster"
         )
-        assert not any(outcome.open for outcome in cluster.outcomes.values()), "a read was never answered"
+        # A removed node gets no entries any more: a read that was released there may wait for ever.
+        open_ = [outcome for outcome in cluster.outcomes.values() if outcome.open and outcome.node in healed]
+        assert not open_, f"reads were never answered: {open_}"
 
     def _some_quorum(self) -> list[NodeId]:
-        members = self.cluster.membership
-        nodes = [node for node in members.ids if not self.cluster.servers[node].store.durable.impaired]
-        self.random.shuffle(nodes)
-        chosen: list[NodeId] = []
-        for node in nodes:
-            if not members.quorum.agrees(chosen.__contains__):
-                chosen.append(node)
         if self.random.random() < 0.5:  # those who are impaired among the rest must become whole
-            return sorted(members.ids)
-        return sorted(chosen)
+            return sorted(self.cluster.servers)
+        whole = [node for node, server in self.cluster.servers.items() if not server.store.durable.impaired]
+        return smallest(halves(self.cluster.checker.possible()), whole, self.random)
+
+    def _members(self) -> list[NodeId]:
+        """Those of the newest decided membership who run."""
+        ids = self.cluster.checker.membership.membership.ids
+        return [node for node in self.cluster.up if node in ids]
+
+    def _settled(self) -> None:
+        """Changes that were under way come to their end, and what follows from them too."""
+        cluster = self.cluster
+        for _ in range(20):
+            cluster.wait(cluster.settings.election_timeout)
+            ends = [cluster.core(node).status() for node in self._members()]
+            if all(end.membership_index == end.decided_index and not end.membership.joint for end in ends):
+                return
+        raise AssertionError(f"a change of the membership is never through: {cluster.checker.possible()}")
 
     def _leader_within(self, span: int) -> NodeId:
         cluster, start = self.cluster, self.cluster.now
         while cluster.now - start <= span:
             leaders = [node for node in cluster.up if cluster.core(node).leads]
-            if len(leaders) == 1 and all(cluster.core(node).leader == leaders[0] for node in cluster.up):
+            if len(leaders) == 1 and all(cluster.core(node).leader == leaders[0] for node in self._members()):
                 return leaders[0]
             cluster.wait(cluster.settings.election_timeout // 10)
         raise AssertionError(

@@ -15,11 +15,13 @@ from raftlog.core.message import (
     Heartbeat,
     HeartbeatAck,
     Message,
+    NotAMember,
     PreVoteRequest,
     PreVoteResponse,
     ReadIndexRequest,
     ReadIndexResponse,
     SnapshotOffer,
+    TimeoutNow,
     VoteRequest,
     VoteResponse,
 )
@@ -81,7 +83,7 @@ def _messages() -> st.SearchStrategy[Message]:
         appends(),
         st.builds(PreVoteRequest, **ends, last=positions),
         st.builds(PreVoteResponse, **ends, proposed_term=u64, granted=st.booleans()),
-        st.builds(VoteRequest, **ends, last=positions),
+        st.builds(VoteRequest, **ends, last=positions, transfer=st.booleans()),
         st.builds(VoteResponse, **ends, granted=st.booleans()),
         st.builds(AppendAccepted, **ends, match=u64),
         st.builds(AppendRejected, **ends, prev=positions, hint=positions),
@@ -90,6 +92,8 @@ def _messages() -> st.SearchStrategy[Message]:
         st.builds(ReadIndexRequest, **ends, id=requests),
         st.builds(ReadIndexResponse, **ends, id=requests, index=st.none() | u64),
         st.builds(SnapshotOffer, **ends, last=positions),
+        st.builds(TimeoutNow, **ends, round=u64),
+        st.builds(NotAMember, **ends, decided=positions),
     )
 
 
@@ -160,10 +164,10 @@ def an_append(*entries: pb.Entry) -> bytes:
         (b"\xff", "1 bytes are no Frame"),
         (bytes.fromhex("22 00"), r"unknown kind \(field 4\)"),
         (of_node_1(), r"unknown kind \(empty\) from node 1"),
-        # A message kind of a later release: field 22, on top of sender and to.
+        # A message kind of a later release: field 29, on top of sender and to.
         (
-            bytes.fromhex("0a 15 11 0100000000000000 19 0200000000000000 b201 00"),
-            r"unknown kind \(field 22\) from node 1",
+            bytes.fromhex("0a 15 11 0100000000000000 19 0200000000000000 ea01 00"),
+            r"unknown kind \(field 29\) from node 1",
         ),
         (pb.Frame(message=pb.Message(to=2)).SerializeToString(), "both ends must be named"),
         (of_node_1(vote_request=pb.VoteRequest()), "VoteRequest comes without `last`"),

@@ -9,32 +9,31 @@ import xxhash
 
 from jepsen_like.sim.core.network import Network
 from jepsen_like.sim.core.store import Store
+from jepsen_like.sim.events import event_text
 from jepsen_like.sim.image import Image, Snapshot, Write
 from jepsen_like.sim.invariants import Checker
-from jepsen_like.sim.notation import entry_text, full_text, hard_text, message_text, node_text
+from jepsen_like.sim.notation import entry_text, hard_text, message_text, node_text
+from raftlog.core.change import Change
 from raftlog.core.durable import HardState, SnapshotMeta, fresh
-from raftlog.core.entry import Entry, EntryKind
+from raftlog.core.entry import Entry
 from raftlog.core.ids import NOTHING, Boot, GroupId, Index, Micros, NodeId, RequestId
 from raftlog.core.membership import Membership, MembershipAt
 from raftlog.core.message import Message
 from raftlog.core.raft import Raft
 from raftlog.core.ready import (
+    ChangeProposal,
     Event,
     Fetch,
-    Healed,
     IndexRange,
     Load,
-    MessageRefused,
     Missing,
-    PeerFull,
-    PeerImpaired,
     Proposal,
     Read,
     ReadRefused,
     ReadReleased,
     Ready,
     RoleChanged,
-    SnapshotContradicts,
+    TransferAnswer,
 )
 from raftlog.core.settings import MAX_VOTE_SPAN, Settings
 
@@ -110,6 +109,7 @@ class Cluster:
         self,
         membership: Membership,
         *,
+        strangers: Sequence[NodeId] = (),
         settings: Settings | None = None,
         seed: int = 0,
         now: Micros = 10_000_000,
@@ -124,10 +124,14 @@ class Cluster:
         self.network = Network()
         self.servers = {
             node: Server(node, Store(Image(SnapshotMeta(NOTHING, MembershipAt(0, membership)), HardState())))
-            for node in membership.ids
+            for node in sorted({*membership.ids, *strangers})
         }
+        """Strangers are told how the group began, as all who join are, and wait."""
         self.checker = Checker()
         self.outcomes: dict[RequestId, Outcome] = {}
+        self.change_answer: ChangeProposal | None = None
+        """What became of the last change of membership that was asked for."""
+        self.transfer_answer: TransferAnswer | None = None
         self.events: list[tuple[NodeId, Event]] = []
         for node in self.servers:
             self._boot(node, started=now)
@@ -286,11 +290,26 @@ class Cluster:
         self.core(node).campaign(self.now)
         self.settle(node)
 
-    def propose(self, node: NodeId, payload: bytes, kind: EntryKind = EntryKind.COMMANDS) -> Proposal:
+    def propose(self, node: NodeId, payload: bytes) -> Proposal:
         """Propose at a node."""
-        outcome = self.core(node).propose(payload, self.now, kind=kind)
+        outcome = self.core(node).propose(payload, self.now)
         self.settle(node)
         return outcome
+
+    def change(
+        self, node: NodeId, changes: Sequence[Change], *, expected: Index | None = None, force: bool = False
+    ) -> ChangeProposal:
+        """Ask a node for a change of the membership."""
+        answer = self.core(node).propose_membership(changes, self.now, expected=expected, force=force)
+        self.change_answer = answer
+        self.settle(node)
+        return answer
+
+    def transfer(self, node: NodeId, target: NodeId | None) -> TransferAnswer:
+        """Ask a node to hand over."""
+        answer = self.transfer_answer = self.core(node).transfer(target, self.now)
+        self.settle(node)
+        return answer
 
     def read(self, node: NodeId) -> RequestId:
         """Begin a linearizable read at a node."""
@@ -545,21 +564,8 @@ class Cluster:
         self.events.append((server.id, event))
         if self.say is None:
             return
-        who = node_text(server.id)
-        match event:
-            case RoleChanged():
-                under = "" if event.leader in (None, server.id) else f" of {node_text(event.leader)}"
-                self.say("role", f"{who}@{event.term} {event.role}{under}: {event.reason}")
-            case PeerImpaired():
-                self.say("event", f"{who} cannot serve {node_text(event.peer)}: {event.reason}")
-            case PeerFull():
-                self.say("event", full_text(who, event))
-            case MessageRefused():
-                self.say("event", f"{who} refuses {node_text(event.sender)}: {event.reason}")
-            case Healed():
-                self.say("event", f"{who} is whole again at {event.at}")
-            case SnapshotContradicts():
-                self.say("event", f"{who} refuses a snapshot: {event.reason}")
+        topic = "role" if isinstance(event, RoleChanged) else "event"
+        self.say(topic, event_text(server.id, event))
 
     # -- watching
 

@@ -25,13 +25,15 @@ from jepsen_like.sim.core.store import Store
 from jepsen_like.sim.core.timeline import Timeline
 from jepsen_like.sim.core.trace import Trace
 from jepsen_like.sim.core.wires import Wire, Wires
+from jepsen_like.sim.events import event_text
+from jepsen_like.sim.happening import Kind
 from jepsen_like.sim.image import Image, Write
 from jepsen_like.sim.invariants import Checker
 from jepsen_like.sim.invariants.answers import Answers
 from jepsen_like.sim.invariants.conduct import Conduct
 from jepsen_like.sim.invariants.view import View
 from jepsen_like.sim.links import Link
-from jepsen_like.sim.notation import KINDS, entry_text, full_text, hard_text, message_text, node_text
+from jepsen_like.sim.notation import KINDS, entry_text, hard_text, message_text, node_text
 from jepsen_like.sim.plan import Plan
 from raftlog.core.durable import HardState, SnapshotMeta, fresh
 from raftlog.core.entry import Entry
@@ -44,22 +46,17 @@ from raftlog.core.ready import (
 )
 from raftlog.core.ready import (
     Event,
-    Healed,
     IndexRange,
     Load,
-    MessageRefused,
     Missing,
     NoSpace,
     NotLeader,
-    PeerFull,
-    PeerImpaired,
     Proposed,
     Read,
     ReadRefused,
     ReadReleased,
     Ready,
     RoleChanged,
-    SnapshotContradicts,
 )
 
 GROUP = GroupId(7)
@@ -99,7 +96,7 @@ class Fleet:
         self._disks = plan.random("disks")
         self._crashes = plan.random("crashes")
         self.membership = membership_of(plan)
-        self._conduct = Conduct(self.membership, plan.settings.election_timeout)
+        self._conduct = Conduct(self._newest, plan.settings.election_timeout)
         self._answers = Answers()
         random = plan.random("clocks")
         self.hosts: Mapping[NodeId, Host] = {node: self._host(node, random) for node in self.membership.ids}
@@ -119,6 +116,10 @@ class Fleet:
         self.takes_office: Callable[[Host], None] = lambda host: None
         """Whom to tell of a new leader, before anything that it says leaves it."""
         self.archive = Archive(plan.snapshot, timeline, wires, trace, checker, plan.random("snapshots"), self)
+
+    def _newest(self, node: NodeId) -> Membership:
+        """The newest membership in a node's log, as its disk has it."""
+        return self.hosts[node].store.written.membership.membership
 
     def _host(self, node: NodeId, random: Random) -> Host:
         image = Image(SnapshotMeta(NOTHING, MembershipAt(0, self.membership)), HardState())
@@ -589,25 +590,10 @@ class Fleet:
 
     def _show(self, host: Host, events: Sequence[Event]) -> None:
         for event in events:
-            match event:
-                case RoleChanged():
-                    if event.role == "leader":
-                        self.takes_office(host)
-                    under = "" if event.leader in (None, host.id) else f" of {node_text(event.leader)}"
-                    text = f"{host.name}@{event.term} {event.role}{under}: {event.reason}"
-                    self._trace.tell(host.name, "role", text)
-                case PeerImpaired():
-                    text = f"{host.name} cannot serve {node_text(event.peer)}: {event.reason}"
-                    self._trace.tell(host.name, "event", text)
-                case Healed():
-                    self._trace.tell(host.name, "event", f"{host.name} is whole again at {event.at}")
-                case SnapshotContradicts():
-                    self._trace.tell(host.name, "event", f"{host.name} refuses a snapshot: {event.reason}")
-                case PeerFull():
-                    self._trace.tell(host.name, "event", full_text(host.name, event))
-                case MessageRefused():
-                    text = f"{host.name} refuses {node_text(event.sender)}: {event.reason}"
-                    self._trace.tell(host.name, "event", text)
+            if isinstance(event, RoleChanged) and event.role == "leader":
+                self.takes_office(host)
+            topic: Kind = "role" if isinstance(event, RoleChanged) else "event"
+            self._trace.tell(host.name, topic, event_text(host.id, event))
 
     def _tell_message(self, message: Message, kind: Any, flight: int = 0) -> None:
         sender, to = node_text(message.sender), node_text(message.to)

@@ -24,6 +24,7 @@ from collections.abc import Callable, Hashable
 from random import Random
 from typing import Any, Final, TypeAlias, TypeVar
 
+from raftlog.core.catchup import CatchUp
 from raftlog.core.ids import Micros, NodeId
 from raftlog.core.log import Log
 from raftlog.core.outbox import Outbox
@@ -32,7 +33,9 @@ from raftlog.core.progress import Progress
 from raftlog.core.raft import Raft
 from raftlog.core.reads import Reads
 from raftlog.core.roles.candidate import Candidate, PreCandidate
+from raftlog.core.roles.changing import Changing
 from raftlog.core.roles.follower import SPARED, Follower
+from raftlog.core.roles.handover import Handover
 from raftlog.core.roles.leader import Leader
 from raftlog.core.settings import Settings
 from raftlog.core.state import State
@@ -106,12 +109,12 @@ def named(part: object) -> Hashable:
     return (plan.kind.__name__, *shared, *[namer(getattr(part, name)) for name, _, namer in plan.others])
 
 
-def _peers_copied(value: dict[NodeId, Progress]) -> dict[NodeId, Progress]:
-    return {peer: copied(progress) for peer, progress in value.items()}
+def _peers_copied(value: dict[NodeId, _Part]) -> dict[NodeId, _Part]:
+    return {peer: copied(part) for peer, part in value.items()}
 
 
-def _peers_named(value: dict[NodeId, Progress]) -> Hashable:
-    return tuple((peer, named(progress)) for peer, progress in value.items())
+def _peers_named(value: dict[NodeId, object]) -> Hashable:
+    return tuple((peer, named(part)) for peer, part in value.items())
 
 
 def _by_key(value: dict[Any, Any]) -> Hashable:
@@ -141,10 +144,12 @@ PLANS: Final[dict[type, Plan]] = {
         Plan(Raft, "_installing _shown", _state=_PART, _role=_PART, _writes=_DEQUE),
         Plan(
             State,
-            "_last_log_time _unwritten_base _written applied committed digest dragging fetching group handed hole"
-            " impaired installing may_lead node now room settings snapshot synced term vote votes_refused_until"
+            "_last_log_time _unwritten_base _was_member _written applied committed digest dragging expelled fetching"
+            " group handed hole impaired installing may_lead node now room settings snapshot synced term vote"
+            " votes_refused_until"
             " wall wall_at writing_since",
             log=_PART,
+            _told=_STATELESS,  # decides only what people are shown
             memberships=_LIST,
             outbox=_EMPTY,
             random=_STATELESS,
@@ -158,16 +163,17 @@ PLANS: Final[dict[type, Plan]] = {
         ),
         Plan(
             Follower,
-            "_leader _patience_ends verified _owes_ack _spared _healing _healing_until _whole_at",
+            "_leader _patience_ends _round verified _owes_ack _spared _healing _healing_until _whole_at",
             state=_ITS_CORE,
             _reads=_ORDERED,
         ),
         Plan(PreCandidate, "_patience_ends", state=_ITS_CORE, _ballots=_LOOKUP),
-        Plan(Candidate, "_patience_ends", state=_ITS_CORE, _ballots=_LOOKUP),
+        Plan(Candidate, "_patience_ends _transfer", state=_ITS_CORE, _ballots=_LOOKUP),
         Plan(
             Leader,
-            "_heartbeat_due _heir_since _round _wall_offset _undecided_bytes opening",
+            "_handover _heartbeat_due _heir_since _round _wall_offset _undecided_bytes opening",
             state=_ITS_CORE,
+            _changing=_PART,
             progress=_PEERS,
             _reads=_PART,
             _undecided=_DEQUE,
@@ -182,6 +188,17 @@ PLANS: Final[dict[type, Plan]] = {
             digest=_STATELESS,
             inflight=_DEQUE,
         ),
+        Plan(
+            Changing,
+            "_waiting",
+            _state=_ITS_CORE,
+            _progress=_ITS_CORE,
+            _in_contact=_ITS_CORE,
+            _learning=_PEERS,
+            _departing=_ORDERED,
+            _members=_ORDERED,
+        ),
+        Plan(CatchUp, "target began prompt"),
         Plan(Reads, _waiting=_LIST, _rounds=_DEQUE),
     )
 }
@@ -190,7 +207,15 @@ PLANS: Final[dict[type, Plan]] = {
 def copy(core: Raft) -> Raft:
     """A core that behaves as this one will and shares nothing mutable with it. Its effects must have been taken."""
     twin = copied(core)
-    twin._role.state = twin._state
+    role = twin._role
+    role.state = twin._state
+    if isinstance(role, Leader):
+        changing = role._changing
+        changing._state, changing._progress, changing._in_contact = (
+            twin._state,
+            role.progress,
+            role._in_contact,
+        )
     return twin
 
 
@@ -213,6 +238,10 @@ def rest(core: Raft) -> None:
             role._outrun._since = NOW
             for progress in role.progress.values():
                 progress.heard_at = progress.moved_at = NOW
+            for catch_up in role._changing._learning.values():
+                catch_up.began = NOW
+            if role._handover is not None:
+                role._handover = Handover(role._handover.target, NOW + ELECTION_TIMEOUT)
         case _:
             raise TypeError(f"no plan for the role {role.name}: add it to the copier")
 

@@ -72,7 +72,7 @@ def _progress(before: Node, after: Node, role: Leader) -> None:
         hold(
             progress.next_index > match, "I9", f"n{after.id} has next {progress.next_index} <= match {match}"
         )
-        if same and isinstance(old, Leader):
+        if same and isinstance(old, Leader) and peer in old.progress:
             was = old.progress[peer].match_index
             hold(match >= was, "I9", f"n{after.id}'s match of n{peer} falls from {was} to {match}")
 
@@ -209,14 +209,38 @@ def keeps(decided: Sequence[tuple[Entry, Term]], before: Node, after: Node) -> N
         )
 
 
-def durable(entry: Entry, membership: Membership, nodes: Iterable[Node]) -> None:
-    """What was decided is durable on a quorum (I7)."""
+def decides(before: Node, after: Node, known: Index, nodes: Sequence[Node]) -> None:
+    """What an input has let a node commit is durable on a quorum (I7).
+
+    Of the membership that was the newest before it, or of a later one that the input has decided as well. What was
+    undecided when the node put that in force may be decided by it too, but nothing up to the opening of its term.
+    """
+    log = after.log
+    opening = next((entry.index for entry in log if entry.term == after.term), 0)
+    old = before.memberships[-1].membership
+    for entry in log[known : after.committed]:
+        news = [at for at in after.memberships if at.index <= after.committed and at.index > known]
+        later = [at.membership for at in news if at.index <= entry.index or entry.index > opening]
+        problems = [_lacking(entry, membership, nodes) for membership in (old, *later)]
+        hold(not all(problems), "I7", problems[0])
+
+
+def stays(entry: Entry, nodes: Sequence[Node]) -> None:
+    """What was decided last is durable on a quorum still: of one of the memberships that somebody has (I7)."""
+    known = dict.fromkeys(at.membership for node in nodes for at in node.memberships)
+    problems = [_lacking(entry, membership, nodes) for membership in known]
+    hold(not all(problems), "I7", problems[0])
+
+
+def _lacking(entry: Entry, membership: Membership, nodes: Iterable[Node]) -> str:
+    """Of which half too few have an entry on disk; empty for none."""
     have = {
         node.id for node in nodes if len(node.disk) >= entry.index and node.disk[entry.index - 1] == entry
     }
     for group in (membership.voters, membership.outgoing):
-        enough = not group or 2 * len(have.intersection(group)) > len(group)
-        hold(enough, "I7", f"{entry.id} is decided, but of {group} only {sorted(have)} have it on disk")
+        if group and 2 * len(have.intersection(group)) <= len(group):
+            return f"{entry.id} is decided, but of {group} only {sorted(have)} have it on disk"
+    return ""
 
 
 def answered(floor: Index, index: Index, node: NodeId) -> None:

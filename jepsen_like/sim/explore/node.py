@@ -23,9 +23,9 @@ from jepsen_like.sim.explore.scope import Disk, Past, Scope
 from jepsen_like.sim.notation import entry
 from jepsen_like.sim.verdict import Violation
 from raftlog.core.durable import HardState, Recovered, SnapshotMeta, TermRun, fresh
-from raftlog.core.entry import Entry
+from raftlog.core.entry import Entry, EntryKind
 from raftlog.core.ids import NOTHING, Boot, GroupId, Index, NodeId, RequestId
-from raftlog.core.membership import MembershipAt
+from raftlog.core.membership import MembershipAt, decode_membership
 from raftlog.core.message import AppendRequest, Message
 from raftlog.core.raft import Raft
 from raftlog.core.ready import Load, MessageRefused, ReadRefused, ReadReleased, Ready
@@ -67,7 +67,7 @@ class Node:
         "id",
         "leads",
         "log",
-        "membership",
+        "memberships",
         "pending",
         "term",
     )
@@ -100,7 +100,7 @@ class Node:
         state = core._state
         self.term = state.term
         self.committed = state.committed
-        self.membership = state.memberships[-1].membership
+        self.memberships = tuple(state.memberships)
         self.leads = isinstance(core._role, Leader)
 
     def name(self) -> Hashable:
@@ -321,7 +321,14 @@ def started(
             if not runs or runs[-1].term != made.term:
                 runs.append(TermRun(made.index, made.term))
         log_time = disk[-1].log_time if disk else 0
-        recovered = Recovered(hard, SnapshotMeta(NOTHING, membership), tuple(runs), len(disk), (), log_time)
+        changes = tuple(
+            MembershipAt(made.index, decode_membership(made.payload))
+            for made in disk
+            if made.kind is EntryKind.MEMBERSHIP
+        )
+        recovered = Recovered(
+            hard, SnapshotMeta(NOTHING, membership), tuple(runs), len(disk), changes, log_time
+        )
     core = Raft(node=id, group=GROUP, recovered=recovered, settings=knobs, random=STILL, now=NOW)
     check(core)
     return core

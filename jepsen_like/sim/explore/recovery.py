@@ -69,11 +69,12 @@ class Recovery:
         )
 
     def _settled(self, leader: int) -> bool:
-        log = self._node(leader).log
-        own = bool(log) and log[-1].term == self._node(leader).term
-        return own and all(
-            self._node(place).log == log and self._node(place).committed == len(log) for place in self._alive
-        )
+        """Whether all members who are alive have decided all that it has, and no change is half done."""
+        log, newest = self._node(leader).log, self._node(leader).memberships[-1].membership
+        own = bool(log) and log[-1].term == self._node(leader).term and not newest.joint
+        ids = self._space.scope.nodes
+        members = [self._node(place) for place in self._alive if newest.member(ids[place]) is not None]
+        return own and all(node.log == log and node.committed == len(log) for node in members)
 
     def _leader(self) -> int | None:
         """Who leads the highest term among those alive."""

@@ -227,10 +227,10 @@ SCOPES: dict[str, Scope] = {
         ),
         Scope(
             name="joint-3",
-            about="A membership that is joint from the start: of n1 alone and of all three.",
+            about="A membership that is joint from the start, of n1 alone and of all three, and left at once.",
             membership=voters(1, outgoing=(1, 2, 3)),
             max_term=2,
-            max_log=2,
+            max_log=3,
             flights=5,
             timeouts=3,
             crashes=1,

@@ -303,8 +303,11 @@ class Space:
             decided += tuple((entry, node.term) for entry in node.log[len(decided) : node.committed])
         if step.cut:
             laws.keeps(decided, before, node)
-        if decided and (step.cut or step.commits):
-            laws.durable(decided[-1][0], self.scope.membership, (self.nodes[at] for at in nodes))
+        everyone = [self.nodes[at] for at in nodes]
+        if step.commits:
+            laws.decides(before, node, len(history.decided), everyone)
+        elif decided and step.cut:
+            laws.stays(decided[-1][0], everyone)
         if before.boot != node.boot:
             floors = tuple(floor for floor in floors if floor[0].boot // 1000 != node.id)
         if step.asked is not None:

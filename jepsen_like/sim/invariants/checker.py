@@ -9,10 +9,10 @@ from jepsen_like.sim.invariants.history import History, who
 from jepsen_like.sim.invariants.view import View
 from jepsen_like.sim.verdict import Violation
 from raftlog.core.durable import HardState, SnapshotMeta
-from raftlog.core.entry import Entry
+from raftlog.core.entry import Entry, EntryKind
 from raftlog.core.ids import EntryId, Index, NodeId, RequestId, Term
 from raftlog.core.log import Log
-from raftlog.core.membership import Membership, MembershipAt
+from raftlog.core.membership import Membership, MembershipAt, decode_membership
 from raftlog.core.message import (
     AppendAccepted,
     Message,
@@ -134,6 +134,24 @@ class Checker:
         position = self.decided[index - 1][0]
         return self._entries[position.term, position.index][0]
 
+    @property
+    def membership(self) -> MembershipAt:
+        """The newest decided membership."""
+        found = self._history.membership_at(len(self.decided))
+        assert found is not None, "nobody has started"
+        return found
+
+    def possible(self) -> list[Membership]:
+        """The newest decided membership, and those that may be decided after it: they are on some disk, or nowhere."""
+        newest = self.membership
+        found = [newest.membership]
+        for disk in self._disks.values():
+            for image in (disk.durable, disk.written):
+                for at in image.memberships:
+                    if at.index > newest.index and at.membership not in found:
+                        found.append(at.membership)
+        return found
+
     def checks(self) -> dict[str, int]:
         """How often invariants whose occasions are rare were put to the test, by name."""
         return {
@@ -193,6 +211,8 @@ class Checker:
                 self._replaces(node, entry, image)
             if (entry.term, entry.index) not in self._entries:
                 self._makes(node, entry, before)
+                if entry.kind is EntryKind.MEMBERSHIP:
+                    self._changes(node, entry, image)
             before = entry
         self._learn(write.entries, _term_before(image, first))
         return last.index + 1 - first
@@ -396,10 +416,13 @@ class Checker:
 
     def _asks(self, message: Message, hard: HardState, disk: Disk) -> None:
         node = message.sender
-        membership = self._seen[node].state.memberships[-1].membership
-        if node not in membership.voters and node not in membership.outgoing:
+        image, committed = disk.written, self._seen[node].state.committed
+        known = [image.base.membership, *image.memberships]
+        decided = max(at.index for at in known if at.index <= max(committed, known[0].index))
+        possible = [at.membership for at in known if at.index >= decided]
+        if not any(node in membership.voters + membership.outgoing for membership in possible):
             raise _broken(
-                "E16", node, f"asks for votes of term {message.term}, and is no voter: {who(membership)}"
+                "E16", node, f"asks for votes of term {message.term}, and is no voter: {who(possible[-1])}"
             )
         if disk.durable.impaired:
             raise _broken("D10", node, f"asks for votes of term {message.term}, and is impaired")
@@ -496,7 +519,8 @@ class Checker:
             elif decided[index - 1][0].term != term:
                 raise _broken("I6", node, f"commits {index}@{term}, but {decided[index - 1][0]} was decided")
         if len(decided) > known:
-            self._decided_under = seen.state.memberships[-1].membership
+            # Not the core's own account: it may have begun the next change since, within the same input.
+            self._decided_under = seen.disk.written.membership.membership
             self._held_by_quorum(decided[-1][0], self._decided_under, node)
 
     def _held_by_quorum(self, position: EntryId, membership: Membership, node: NodeId | None) -> None:
@@ -508,6 +532,8 @@ class Checker:
     # -- a leader's account of its followers
 
     def _counts(self, node: NodeId, seen: _Seen, progress: dict[NodeId, Progress]) -> None:
+        for gone in seen.match.keys() - progress.keys():
+            del seen.match[gone]
         for peer, account in progress.items():
             match = account.match_index
             if account.next_index <= match:
@@ -547,6 +573,30 @@ class Checker:
                 "D8", node, f"makes {entry.id} at {entry.log_time}, before {before.id} at {before.log_time}"
             )
 
+    def _changes(self, node: NodeId, entry: Entry, image: Image) -> None:
+        """A leader makes a membership: of a decided one, in its own term, and by steps that keep quorums together."""
+        before = max(
+            (at for at in image.memberships if at.index < entry.index),
+            key=lambda at: at.index,
+            default=image.base.membership,
+        )
+        wanted = decode_membership(entry.payload)
+        if before.index > len(self.decided):
+            rule = "M7" if before.membership.outgoing else "M2"
+            raise _broken(
+                rule, node, f"makes the membership {entry.id} while that of {before.index} is not decided"
+            )
+        if not any(position.term == entry.term for position, _ in reversed(self.decided)):
+            raise _broken(
+                "M1", node, f"makes the membership {entry.id} before anything of its term is decided"
+            )
+        if not _follows(before.membership, wanted):
+            raise _broken(
+                "M10",
+                node,
+                f"lets {who(wanted)} follow {who(before.membership)}, with quorums that need not meet",
+            )
+
     def _learn(self, entries: Sequence[Entry], before: Term) -> None:
         for entry in entries:
             known = self._entries.get((entry.term, entry.index))
@@ -566,6 +616,13 @@ class Checker:
         if used.index != newest.index or used.membership != newest.membership:
             raise _out_of_force(node, used, written)
         seen.membership = used
+
+
+def _follows(before: Membership, after: Membership) -> bool:
+    """A joint membership is followed by its incoming half, any other by one with its voters or joint with them."""
+    if before.outgoing:
+        return not after.outgoing and after.voters == before.voters
+    return after.outgoing == before.voters or (not after.outgoing and after.voters == before.voters)
 
 
 def _broken(invariant: str, node: NodeId | None, problem: str) -> Violation:

@@ -1,10 +1,11 @@
 """Judges how nodes come into office and stay in it, by what reaches them: E4 to E21, I9, Q1, R2, W10."""
 
 from collections import deque
+from collections.abc import Callable
 
 from jepsen_like.sim.invariants.view import View
 from jepsen_like.sim.verdict import Violation
-from raftlog.core.ids import Index, Micros, NodeId
+from raftlog.core.ids import Index, Micros, NodeId, Term
 from raftlog.core.membership import Membership
 from raftlog.core.message import (
     AppendAccepted,
@@ -12,6 +13,7 @@ from raftlog.core.message import (
     Heartbeat,
     Message,
     PreVoteResponse,
+    TimeoutNow,
     VoteResponse,
 )
 from raftlog.core.roles.role import Role
@@ -23,7 +25,19 @@ PATIENCE = 2
 class _Life:
     """One incarnation of a node: what reached it, and when."""
 
-    __slots__ = ("counted", "grants", "heard", "owes", "role", "since", "unsynced", "view", "writing")
+    __slots__ = (
+        "called",
+        "counted",
+        "grants",
+        "heard",
+        "met",
+        "owes",
+        "role",
+        "since",
+        "unsynced",
+        "view",
+        "writing",
+    )
 
     def __init__(self, view: View, now: Micros) -> None:
         self.view = view
@@ -39,6 +53,10 @@ class _Life:
         """Whom it has to tell of its term: the leader of an earlier one, who is being heard."""
         self.unsynced = False
         """It stands for election, and its own vote is still being written."""
+        self.called: Term | None = None
+        """The term whose leader hands over to it just now."""
+        self.met: dict[NodeId, Micros] = {}
+        """Since when it knows a voter."""
         self.writing: deque[Micros] = deque()
         """When each write that has not completed was handed over."""
 
@@ -49,7 +67,8 @@ class Conduct:
     - E4: nobody leads who was not given the votes of a majority in that very term (with it E3, E20 and M18).
     - E9: who is refused a pre-vote from a higher term enters that term.
     - E11: who hears the leader of an earlier term tells it of its own.
-    - E14: nobody stands for election before a majority has answered that it would vote for it.
+    - E14: nobody stands for election before a majority has answered that it would vote for it, unless its leader calls
+      on it to do so, once.
     - E19: nobody begins another election, but when told to, before its own vote in the last one is on disk.
     - E21: who hears the leader of its term follows it.
     - I9: nobody counts an acknowledgement of an earlier term; the follower's log may have been cut since.
@@ -57,10 +76,12 @@ class Conduct:
     - R2: nobody leads as long without an entry of its own term, for until then it neither decides nor vouches.
     - W10: nobody leads on whose disk has not completed a write for as long, while a majority of others has completed
       as much and more: they would do better without it.
+
+    Majorities are those of the newest membership in the node's log, as its disk has it.
     """
 
-    def __init__(self, membership: Membership, election_timeout: Micros) -> None:
-        self._voters = membership.voters
+    def __init__(self, membership: Callable[[NodeId], Membership], election_timeout: Micros) -> None:
+        self._membership = membership
         self._patience = PATIENCE * election_timeout
         self._lives: dict[NodeId, _Life] = {}
 
@@ -83,7 +104,11 @@ class Conduct:
         self._changes(message.to, now)
         life = self._lives[message.to]
         life.heard[message.sender] = now
+        life.called = None
         match message:
+            case TimeoutNow(term=term):
+                life.called = term
+                return
             case PreVoteResponse(granted=True, proposed_term=proposed) if life.role.name == "pre-candidate":
                 counts = proposed == life.view.state.term + 1
             case AppendAccepted(term=term, sender=sender) if term < life.view.state.term:
@@ -172,8 +197,15 @@ class Conduct:
         if life.role.name != "leader":
             return
         since = now - self._patience
-        known = [peer for peer in self._voters if max(life.heard.get(peer, 0), life.since) > since]
-        if not self._most({*known, node}):
+        met, heard = life.met, life.heard
+        for voters in self._halves(node):
+            known = {
+                peer
+                for peer in voters
+                if max(heard.get(peer, 0), life.since, met.setdefault(peer, now)) > since
+            }
+            if 2 * len(known | ({node} & {*voters})) > len(voters):
+                continue
             raise _broken("Q1", node, f"leads on at {now}, having heard no majority since {since}")
         if life.since <= since and state.log.last.term != state.term:
             raise _broken(
@@ -184,15 +216,16 @@ class Conduct:
 
     def _outrun(self, life: _Life, node: NodeId) -> bool:
         durable = life.view.state.log.durable
-        others = [peer for peer in self._voters if peer != node]
-        return self._most({peer for peer in others if (self._match(life, peer) or 0) > durable})
+        others = {peer for half in self._halves(node) for peer in half if peer != node}
+        return self._most(node, {peer for peer in others if (self._match(life, peer) or 0) > durable})
 
     def _changes(self, node: NodeId, now: Micros) -> None:
         life = self._lives[node]
         role = life.view.role
         if role is life.role:
             return
-        if role.name in ("candidate", "leader") and not self._most({*life.grants, node}):
+        called = role.name == "candidate" and life.called == life.view.state.term - 1
+        if role.name in ("candidate", "leader") and not called and not self._most(node, {*life.grants, node}):
             term, grants = life.view.state.term, sorted(life.grants)
             if role.name == "leader":
                 raise _broken("E4", node, f"leads term {term} with its own vote and those of {grants}")
@@ -200,8 +233,12 @@ class Conduct:
         life.role, life.since = role, now
         life.grants.clear()
 
-    def _most(self, nodes: set[NodeId]) -> bool:
-        return 2 * sum(voter in nodes for voter in self._voters) > len(self._voters)
+    def _halves(self, node: NodeId) -> list[tuple[NodeId, ...]]:
+        membership = self._membership(node)
+        return [half for half in (membership.voters, membership.outgoing) if half]
+
+    def _most(self, node: NodeId, nodes: set[NodeId]) -> bool:
+        return all(2 * len(nodes.intersection(half)) > len(half) for half in self._halves(node))
 
 
 def _broken(rule: str, node: NodeId, problem: str) -> Violation:

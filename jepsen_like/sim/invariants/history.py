@@ -40,7 +40,7 @@ class History:
             raise _broken(node, meta, f"but {decided.id} was decided")
         if decided.log_time != meta.log_time:
             raise _broken(node, meta, f"of time {meta.log_time}, not {decided.log_time}")
-        in_force = self._membership_at(meta.last.index)
+        in_force = self.membership_at(meta.last.index)
         if in_force is not None and in_force != meta.membership:
             raise _broken(
                 node,
@@ -49,7 +49,8 @@ class History:
                 f" that of {in_force.index}, {who(in_force.membership)}",
             )
 
-    def _membership_at(self, index: Index) -> MembershipAt | None:
+    def membership_at(self, index: Index) -> MembershipAt | None:
+        """The newest membership set at or before a decided index; None where nobody has said how it all began."""
         while self._searched < index:
             self._searched += 1
             entry = self._entry(self._searched)

@@ -37,7 +37,13 @@ INVARIANTS: tuple[Invariant, ...] = (
         "I16", "while a lease is valid by any clock within the drift bound, nobody else leads", "leases"
     ),
     Invariant("R1", "a leader commits by counting an entry of its own term only"),
-    Invariant("E16", "only voters ask for votes"),
+    Invariant("M1", "a leader changes the membership only after an entry of its own term is decided"),
+    Invariant("M2", "a membership is made only of a decided one"),
+    Invariant("M7", "a joint membership is left only once it is decided"),
+    Invariant("M10", "voters change through a joint membership with the voters before"),
+    Invariant(
+        "E16", "only voters ask for votes: of the newest membership, or of one since the newest decided"
+    ),
     Invariant("E22", "an answer carries the term its sender is in"),
     Invariant("D8", "log time never falls along a log"),
     Invariant("W4", "who has lost entries gives no vote before it has what was decided before its loss"),

@@ -1,7 +1,14 @@
 """The two steps to an election: asking whether it could be won, and standing for it."""
 
 from raftlog.core.ids import Micros, NodeId
-from raftlog.core.message import Message, PreVoteRequest, PreVoteResponse, VoteRequest, VoteResponse
+from raftlog.core.message import (
+    Message,
+    NotAMember,
+    PreVoteRequest,
+    PreVoteResponse,
+    VoteRequest,
+    VoteResponse,
+)
 from raftlog.core.quorum import VoteResult
 from raftlog.core.roles.ballot import answer_vote
 from raftlog.core.roles.role import Ask, Change, Follow, Lead, Role, Stand
@@ -45,6 +52,8 @@ class PreCandidate(Role):
                 return self._count()
             case VoteRequest() if answer_vote(self.state, message, leading=False):
                 return Follow(None, f"voted for {message.sender}")
+            case NotAMember() if self.state.expel(message.decided):
+                return Follow(None, f"is no member any more, says {message.sender}")
             case _:
                 return None
 
@@ -61,13 +70,16 @@ class PreCandidate(Role):
 class Candidate(Role):
     """Stands for election in a term of its own.
 
+    With `transfer` the leader of the term before has asked for it: its requests say so, in this one election.
+
     Invariants: every ballot counted is of this term and one per voter; its own counts once it is durable.
     """
 
     name = "candidate"
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, *, transfer: bool) -> None:
         super().__init__(state)
+        self._transfer = transfer
         self._patience_ends = state.patience()
         self._ballots: dict[NodeId, bool] = {}
 
@@ -82,7 +94,7 @@ class Candidate(Role):
         state.adopt(state.term + 1)
         state.give_vote(state.node)
         for voter in _others(state):
-            state.promise(VoteRequest(**state.head(voter), last=state.log.last))
+            state.promise(VoteRequest(**state.head(voter), last=state.log.last, transfer=self._transfer))
         return None
 
     def tick(self) -> Change | None:

@@ -12,14 +12,16 @@ from raftlog.core.message import (
     Heartbeat,
     HeartbeatAck,
     Message,
+    NotAMember,
     ReadIndexRequest,
     ReadIndexResponse,
     SnapshotOffer,
+    TimeoutNow,
     VoteRequest,
 )
 from raftlog.core.ready import Fetch, MessageRefused, ReadRefused, ReadReleased
 from raftlog.core.roles.ballot import answer_vote
-from raftlog.core.roles.role import Ask, Change, Role
+from raftlog.core.roles.role import Ask, Change, Role, Stand
 from raftlog.core.settings import MAX_VOTE_SPAN
 from raftlog.core.state import State
 
@@ -41,6 +43,8 @@ class Follower(Role):
         self._leader = leader
         self._patience_ends = state.now if state.alone else state.patience()
         self.verified: Index = state.committed
+        self._round = 0
+        """The newest heartbeat heard from the leader; 0 for none."""
         self._owes_ack = False
         """Verified entries wait for the disk before they are acknowledged."""
         self._reads: dict[RequestId, Micros] = {}
@@ -98,6 +102,10 @@ class Follower(Role):
                     self._patience_ends = self.state.patience()
             case ReadIndexResponse():
                 self._read_answered(message)
+            case NotAMember() if self._leader is None:
+                self.state.expel(message.decided)
+            case TimeoutNow() if self._is_called(message):
+                return Stand(f"{message.sender} hands over", transfer=True)
             case _:
                 pass
         return None
@@ -129,7 +137,13 @@ class Follower(Role):
         self._leader = sender
         self._spared = 0
         self._patience_ends = self.state.patience()
+        self.state.expelled = False
         return True
+
+    def _is_called(self, message: TimeoutNow) -> bool:
+        """Whether its leader hands over to it just now: an earlier call comes too late (T4, Q13)."""
+        prompt = 0 < self._round <= message.round
+        return self._leader == message.sender and prompt and self.state.may_campaign
 
     def _heartbeat(self, message: Heartbeat) -> None:
         state = self.state
@@ -138,6 +152,7 @@ class Follower(Role):
                 message, f"heartbeat commits {message.commit}, but the log here ends with {state.log.last}"
             )
             return
+        self._round = max(self._round, message.round)
         span = min(message.vote_span, MAX_VOTE_SPAN)
         state.votes_refused_until = max(state.votes_refused_until, state.now + span)
         if self._patience_ends < state.votes_refused_until:

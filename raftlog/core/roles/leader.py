@@ -1,9 +1,12 @@
 """The leader: creates entries, replicates them, decides what is committed, and vouches for reads."""
 
 from collections import deque
+from collections.abc import Sequence
 
+from raftlog.core.change import Change as MembershipChange
 from raftlog.core.entry import Entry, EntryKind
 from raftlog.core.ids import EntryId, Index, Micros, NodeId, RequestId
+from raftlog.core.membership import Member, Membership, encode_membership
 from raftlog.core.message import (
     AppendAccepted,
     AppendRejected,
@@ -14,6 +17,7 @@ from raftlog.core.message import (
     ReadIndexRequest,
     ReadIndexResponse,
     SnapshotOffer,
+    TimeoutNow,
     VoteRequest,
 )
 from raftlog.core.outrun import Outrun
@@ -21,6 +25,8 @@ from raftlog.core.progress import Mode, Progress
 from raftlog.core.reads import ReadRequest, Reads
 from raftlog.core.ready import (
     Busy,
+    ChangeProposal,
+    ChangeRefused,
     Load,
     Missing,
     NoSpace,
@@ -30,8 +36,15 @@ from raftlog.core.ready import (
     Proposed,
     ReadRefused,
     ReadReleased,
+    Refusal,
+    TransferAnswer,
+    TransferBegun,
+    TransferEnded,
+    TransferRefused,
 )
 from raftlog.core.roles.ballot import answer_vote
+from raftlog.core.roles.changing import Changing
+from raftlog.core.roles.handover import Handover
 from raftlog.core.roles.role import Change, Follow, Role
 from raftlog.core.state import State
 
@@ -40,7 +53,8 @@ class Leader(Role):
     """Leads one term.
 
     Invariants: it holds every committed entry; it commits by counting only entries of its own term (paper figure 8);
-    its own match is what is durable here; a read is released by acknowledgements of a heartbeat sent after it came.
+    its own match is what is durable here; a read is released by acknowledgements of a heartbeat sent after it came;
+    while it hands over it appends nothing.
     """
 
     name = "leader"
@@ -49,7 +63,10 @@ class Leader(Role):
         super().__init__(state)
         assert state.vote == state.node, f"leads a term in which it voted for {state.vote}"
         assert state.vote_is_durable, f"leads without a durable vote: {state.synced}"
-        self.progress = {peer: Progress(state.log.last.index + 1, state.now) for peer in state.peers}
+        self.progress: dict[NodeId, Progress] = {}
+        """Every other member, and those it is still telling that they are removed."""
+        self._changing = Changing(state, self.progress, self._in_contact)
+        self._handover: Handover | None = None
         self._heartbeat_due: Micros = state.now
         self._round = 0
         self._reads = Reads()
@@ -65,8 +82,10 @@ class Leader(Role):
 
     @property
     def deadline(self) -> Micros:
-        """When the next heartbeat is due."""
-        return self._heartbeat_due
+        """When the next heartbeat is due, or the end of a hand-over."""
+        if self._handover is None:
+            return self._heartbeat_due
+        return min(self._heartbeat_due, self._handover.until)
 
     @property
     def leader(self) -> NodeId | None:
@@ -83,6 +102,7 @@ class Leader(Role):
         """Nobody can vouch for the waiting reads any more."""
         for request in self._reads.abandon():
             self._answer_read(request, None)
+        self._end_handover("has left office")
 
     # -- time
 
@@ -96,8 +116,12 @@ class Leader(Role):
             return Follow(None, "its disk has not completed a write for an election timeout, others have")
         if (heir := self._heir()) is not None:
             return Follow(None, f"its disk is full, and {heir} has space")
+        if self._handover is not None and state.now >= self._handover.until:
+            self._end_handover("was not followed within an election timeout")
         if state.now >= self._heartbeat_due:
+            self._changing.see_off()
             self._heartbeat()
+            self._go_on()
         return None
 
     def _without_self(self) -> Index:
@@ -143,6 +167,7 @@ class Leader(Role):
             commit = min(progress.match_index, state.committed)
             span = state.settings.vote_span
             state.send(Heartbeat(**state.head(peer), round=self._round, commit=commit, vote_span=span))
+        self._call()
         self._release_reads()
 
     # -- messages
@@ -164,11 +189,11 @@ class Leader(Role):
                 self._reads.add(ReadRequest(message.sender, message.id))
             case VoteRequest():
                 answer_vote(self.state, message, leading=True)
-            case AppendRequest() | Heartbeat() | SnapshotOffer():
+            case AppendRequest() | Heartbeat() | SnapshotOffer() | TimeoutNow():
                 self.state.refuse(message, f"claims to lead term {self.state.term}, which this node leads")
             case _:
                 pass
-        return None
+        return self._retires()
 
     def _accepted(self, message: AppendAccepted, progress: Progress) -> None:
         last = self.state.log.last
@@ -178,6 +203,7 @@ class Leader(Role):
             )
             return
         news = progress.accepted(message.match, self.state.now)
+        self._changing.accepted(message.sender, message.match)
         if progress.mode is Mode.SNAPSHOT:
             self._is_nearer(message.sender, progress, news)
         if news and message.match > self.state.committed:
@@ -185,6 +211,9 @@ class Leader(Role):
         if news and message.match > self.state.log.durable and not self._outrun.waits:
             if (level := self._without_self()) > self.state.log.durable:
                 self._outrun.others_have(level, self.state.now)
+        self._go_on()
+        if news and self._handover is not None and self._handover.target == message.sender:
+            self._call()
 
     def _is_nearer(self, peer: NodeId, progress: Progress, news: bool) -> None:
         """It may still need more than this log has: it is offered a newer snapshot then, once for each step."""
@@ -220,10 +249,11 @@ class Leader(Role):
         state = self.state
         if state.log.durable > state.committed:
             self._advance_commit()
+            self._go_on()
         if self._outrun.own_has(state.log.durable, state.now, state.settings.election_timeout):
             state.dragging = True
             return Follow(None, "its disk is far slower than those of the others")
-        return None
+        return self._retires()
 
     def _advance_commit(self) -> None:
         state = self.state
@@ -236,13 +266,15 @@ class Leader(Role):
 
     # -- proposals
 
-    def propose(self, kind: EntryKind, payload: bytes) -> Proposal:
-        """Append an entry, unless too much is undecided already or too few disks have space for it."""
-        if kind is EntryKind.COMMANDS and (full := self._without_space()):
+    def propose(self, payload: bytes) -> Proposal:
+        """Append an entry, unless too much is undecided already, another is to lead, or too few disks have space."""
+        if full := self._without_space():
             return NoSpace(full, self.state.settings.election_timeout)
+        if self._handover is not None:
+            return Busy(self.state.settings.heartbeat)
         if self._undecided_bytes + len(payload) > self.state.settings.max_undecided:
             return Busy(self.state.settings.heartbeat)
-        return Proposed(self._create(kind, payload).id)
+        return Proposed(self._create(EntryKind.COMMANDS, payload).id)
 
     def _without_space(self) -> tuple[NodeId, ...]:
         """The full voters, if this node is among them or the rest is no quorum; commands are refused then."""
@@ -266,6 +298,103 @@ class Leader(Role):
         """Room for new proposals."""
         while self._undecided and self._undecided[0][0] <= index:
             self._undecided_bytes -= self._undecided.popleft()[1]
+
+    # -- membership
+
+    @property
+    def departing(self) -> tuple[Member, ...]:
+        """Who is removed and has yet to be told."""
+        return self._changing.departing
+
+    def ready(self, learner: NodeId) -> bool:
+        """Whether a learner has caught up."""
+        return self._changing.ready(learner)
+
+    def propose_membership(
+        self, changes: Sequence[MembershipChange], expected: Index | None, *, force: bool
+    ) -> ChangeProposal:
+        """Append the first entry of a change, unless something speaks against it.
+
+        Before an entry of its own term is decided, a leader does not know which membership is (thesis 4.1; M1).
+        """
+        if self._handover is not None or self.state.committed < self.opening:
+            why = (
+                "is handing over"
+                if self._handover is not None
+                else "has not decided anything in its term yet"
+            )
+            return ChangeRefused(Refusal.TOO_EARLY, f"the leader {why}: try again")
+        begun = self._changing.begin(changes, expected, force=force)
+        return begun if isinstance(begun, ChangeRefused) else Proposed(self._put_in_force(begun).id)
+
+    def _put_in_force(self, membership: Membership) -> Entry:
+        entry = self._create(EntryKind.MEMBERSHIP, encode_membership(membership))
+        self._changing.follow(entry.index)
+        return entry
+
+    def _go_on(self) -> None:
+        """Do what a decided membership asks for next."""
+        if self.state.committed < self.opening or self._handover is not None:
+            return
+        due = self._changing.due()
+        if due is not None:
+            self._put_in_force(due)
+
+    def _retires(self) -> Change | None:
+        """Step down once a membership is decided in which it has no vote; until then only it can see to that (M12)."""
+        state = self.state
+        at = state.memberships[-1]
+        if at.index > state.committed or at.membership.may_vote(state.node):
+            return None
+        self._heartbeat()
+        if (heir := self._successor()) is not None:
+            self._call_on(heir)
+        return Follow(None, f"has no vote in the membership of entry {at.index}")
+
+    # -- handing over
+
+    @property
+    def transferring(self) -> NodeId | None:
+        """To whom it is handing over."""
+        return None if self._handover is None else self._handover.target
+
+    def transfer(self, target: NodeId | None) -> TransferAnswer:
+        """Take no more proposals, and call on the target to stand as soon as it has everything."""
+        state = self.state
+        if self._handover is not None:
+            return TransferRefused(f"the leader is handing over to {self._handover.target} already")
+        heir = self._successor() if target is None else target
+        if heir is None or not self._may_inherit(heir):
+            whom = "any other node" if target is None else f"node {target:x}"
+            return TransferRefused(f"the leader knows of no vote of {whom}, or has not heard from it lately")
+        self._handover = Handover(heir, state.now + state.settings.election_timeout)
+        self._call()
+        return TransferBegun(heir)
+
+    def _may_inherit(self, node: NodeId) -> bool:
+        progress = self.progress.get(node)
+        healthy = progress is not None and progress.answered and progress.mode is not Mode.SNAPSHOT
+        return healthy and node in self.state.membership.voters and self._in_contact(node)
+
+    def _successor(self) -> NodeId | None:
+        """Who has most of the log; among equals the lowest id."""
+        heirs = [node for node in self.state.membership.voters if self._may_inherit(node)]
+        return max(heirs, key=lambda node: (self.progress[node].match_index, -node), default=None)
+
+    def _call(self) -> None:
+        """Call on the target once it has everything."""
+        if self._handover is not None:
+            progress = self.progress.get(self._handover.target)
+            if progress is not None and progress.match_index == self.state.log.last.index:
+                self._call_on(self._handover.target)
+
+    def _call_on(self, node: NodeId) -> None:
+        self.state.send(TimeoutNow(**self.state.head(node), round=self._round))
+
+    def _end_handover(self, reason: str) -> None:
+        if self._handover is not None:
+            self.state.outbox.events.append(TransferEnded(self._handover.target, reason))
+            self._handover = None
 
     # -- replication
 

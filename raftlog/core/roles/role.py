@@ -1,13 +1,23 @@
 """What the roles have in common: the events they answer, and the changes of role they may ask for."""
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import msgspec
 
-from raftlog.core.entry import Entry, EntryKind
+from raftlog.core.change import Change as MembershipChange
+from raftlog.core.entry import Entry
 from raftlog.core.ids import Index, Micros, NodeId, RequestId
+from raftlog.core.membership import Member
 from raftlog.core.message import Message
-from raftlog.core.ready import Missing, NotLeader, Proposal, ReadRefused
+from raftlog.core.ready import (
+    ChangeProposal,
+    Missing,
+    NotLeader,
+    Proposal,
+    ReadRefused,
+    TransferAnswer,
+)
 from raftlog.core.state import State
 
 
@@ -25,9 +35,10 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class Stand(msgspec.Struct, frozen=True):
-    """Become a candidate in the next term."""
+    """Become a candidate in the next term; with `transfer`, because its leader hands over."""
 
     reason: str
+    transfer: bool = False
 
 
 class Lead(msgspec.Struct, frozen=True):
@@ -80,8 +91,18 @@ class Role:
         """Storage has completed a write."""
         return None
 
-    def propose(self, kind: EntryKind, payload: bytes) -> Proposal:
-        """Append an entry, where this role may."""
+    def propose(self, payload: bytes) -> Proposal:
+        """Append an entry with commands, where this role may."""
+        return NotLeader(self.leader)
+
+    def propose_membership(
+        self, changes: Sequence[MembershipChange], expected: Index | None, *, force: bool
+    ) -> ChangeProposal:
+        """Begin a change of the membership, where this role may."""
+        return NotLeader(self.leader)
+
+    def transfer(self, target: NodeId | None) -> TransferAnswer:
+        """Hand over, where there is something to hand over."""
         return NotLeader(self.leader)
 
     def read_index(self, id: RequestId) -> None:
@@ -94,6 +115,16 @@ class Role:
 
     def applied(self, index: Index) -> None:
         """The state machine has got this far."""
+
+    @property
+    def departing(self) -> tuple[Member, ...]:
+        """Who is removed and has yet to be told."""
+        return ()
+
+    @property
+    def transferring(self) -> NodeId | None:
+        """To whom it is handing over."""
+        return None
 
     @property
     def needed_from(self) -> Index:
