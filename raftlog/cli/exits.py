@@ -26,6 +26,8 @@ class Exit(IntEnum):
     """Nobody answered, and nothing was done."""
     DAMAGED = 5
     """A log or a backup lost or changed something that had been written for good."""
+    DISK_FAILED = 6
+    """A disk failed under a node, which has stopped and promises nothing more."""
     INTERRUPTED = 130
     """Ctrl-C."""
 

@@ -29,7 +29,7 @@ from raftlog.server.options import DiskFactory
 from raftlog.server.process import ServerFailed, run
 from raftlog.server.reports import log_warning
 from raftlog.server.server import refuse_optimised
-from raftlog.storage import LocalDisk, LogDamaged
+from raftlog.storage import DiskError, DiskFull, LocalDisk, LogDamaged
 
 DEFAULT_MACHINE = "statemachines.kv:KeyValue"
 FAILPOINTS = "RAFTLOG_FAILPOINTS"
@@ -127,8 +127,20 @@ def command(
     try:
         run(options, log_json=log_json, parent_fd=parent_fd)
     except ServerFailed as error:
-        code = Exit.DAMAGED if isinstance(error.cause, LogDamaged) else Exit.FAILED
-        raise CommandFailed(str(error), code) from error
+        raise _ended(error) from error
+
+
+def _ended(error: ServerFailed) -> CommandFailed:
+    match error.cause:
+        case LogDamaged():
+            return CommandFailed(str(error), Exit.DAMAGED)
+        case DiskFull():
+            return CommandFailed(str(error))
+        case DiskError():
+            what = "The node has stopped and promises nothing more: look at its disk, then start it again"
+            return CommandFailed(f"{error}. {what}", Exit.DISK_FAILED)
+        case _:
+            return CommandFailed(str(error))
 
 
 def _failpoints(rules: str) -> Failpoints:

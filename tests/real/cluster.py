@@ -60,8 +60,9 @@ class Process:
 class Cluster:
     """Three nodes on loopback, made into one cluster once."""
 
-    def __init__(self, directory: Path, disk: str) -> None:
+    def __init__(self, directory: Path, disk: str, failpoints: str) -> None:
         self._disk = disk
+        self._failpoints = failpoints
         self.nodes = {
             name: Process(name, directory / name, f"127.0.0.1:{port}")
             for name, port in zip(NAMES, free_ports(len(NAMES)), strict=True)
@@ -86,6 +87,7 @@ class Cluster:
                 str(node.directory),
                 node.address,
                 self._disk,
+                self._failpoints,
             ]
             with (node.directory.parent / f"{name}.log").open("ab") as log:
                 node.running = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=log)
@@ -115,8 +117,12 @@ class Cluster:
 
     def log_of(self, name: str) -> str:
         """What the node has written to standard error, its last lines."""
+        return self.whole_log_of(name)[-3000:]
+
+    def whole_log_of(self, name: str) -> str:
+        """All that it has written there."""
         path = self.nodes[name].directory.parent / f"{name}.log"
-        return path.read_text(errors="replace")[-3000:] if path.exists() else ""
+        return path.read_text(errors="replace") if path.exists() else ""
 
     async def initialise(self) -> None:
         """Wait for three waiting nodes and make them a cluster."""
@@ -153,6 +159,36 @@ class Cluster:
             of = answer.groups[0]
             found[chosen[address]] = Group(of.role, of.term, of.leader, of.committed, of.applied, of.digest)
         return found
+
+    async def impairments(self, name: str) -> tuple[str, ...]:
+        """What a node says is wrong with it; nothing where it does not answer."""
+        address = self.nodes[name].address
+        answer = (await self.operator.statuses([address], timeout=1.0))[address]
+        return () if isinstance(answer, Exception) else tuple(answer.impairments)
+
+    async def says(self, name: str, text: str) -> None:
+        """Wait until a node says that this is wrong with it."""
+
+        async def said() -> bool:
+            return any(text in each for each in await self.impairments(name))
+
+        await self.until(f"{name} to say {text!r}", said)
+
+    async def says_nothing(self, *names: str) -> None:
+        """Wait until nothing is wrong with these nodes, as far as they know."""
+
+        async def silent() -> bool:
+            return not any([await self.impairments(name) for name in names])
+
+        await self.until(f"nothing to be wrong with {', '.join(names)}", silent)
+
+    async def ends(self, name: str) -> int:
+        """Wait until a process ends by itself; its exit code."""
+        running = self.nodes[name].running
+        assert running is not None, f"{name} does not run"
+        code = await asyncio.to_thread(running.wait, PATIENCE)
+        self.nodes[name].bury()
+        return code
 
     async def caught_up(self) -> None:
         """Wait until all three have applied the same, and are in the same state."""
@@ -197,9 +233,9 @@ class Group:
 
 
 @asynccontextmanager
-async def cluster(directory: Path, disk: str = "local") -> AsyncIterator[Cluster]:
-    """Three initialised nodes with a leader; killed at the end, whatever happens."""
-    made = Cluster(directory, disk)
+async def cluster(directory: Path, disk: str = "local", failpoints: str = "") -> AsyncIterator[Cluster]:
+    """Three initialised nodes with a leader; killed at the end, whatever happens. SIGUSR1 arms failpoints."""
+    made = Cluster(directory, disk, failpoints)
     async with made.operator:
         try:
             made.start()

@@ -61,10 +61,11 @@ def test_a_failed_sync_ends_it_with_one_sentence(tmp_path: Path) -> None:
         with grpc.insecure_channel(address) as channel:
             reply = client_pb2_grpc.LogStub(channel).Call(PUT, timeout=PATIENCE)
         assert reply.outcome == client_pb2.OUTCOME_UNKNOWN
-        assert server.end() == 1
+        assert server.end() == 6
         words = [line for line in server.lines if not line.startswith("{")]
     assert len(words) == 1
     assert words[0].startswith("raftlog: 0000000000000001.seg: the sync failed (EIO)")
+    assert "The node has stopped and promises nothing more: look at its disk, then start it again" in words[0]
 
 
 def test_of_many_errors_the_worlds_is_told_and_a_defect_is_told_with_its_place() -> None:
