@@ -78,6 +78,8 @@ class Host:
         """Something it had synced was changed behind its back, and has not come back."""
         self._hurt = False
         """The same, and no node has started from it since."""
+        self._lacks = False
+        """It came back impaired, and checkers were told."""
         self._scars: frozenset[str] = frozenset()
         """The files it was done to, as long as somebody may rely on them."""
         self._shelf: Shelf | None = None
@@ -160,10 +162,8 @@ class Host:
 
     def hurt(self, scars: Sequence[str]) -> None:
         """These files were damaged while no node ran here."""
-        assert self.ledger is not None, "a disk that was damaged has a ledger"
         self.damaged = self._hurt = True
         self._scars = frozenset(scars)
-        self.world.checker.damaged(self.id, self.ledger.durable.copy())
 
     def erase(self) -> None:
         """The disk is gone; an empty one takes its place."""
@@ -233,6 +233,8 @@ class Host:
         )
         self._back(image_of(disk.platter))
         node = self._node(wal, identity, boot, life)
+        if self._lacks and self.ledger is not None and not self.ledger.durable.impaired:
+            self.healed()  # the disk had said so when the process died, and nobody had heard
         service = Service(node)
         async with (
             node,
@@ -318,6 +320,9 @@ class Host:
                 self.world.broke(violation)
         if self._hurt:
             self.world.effects.count("damage-impairs" if found.impaired else "damage-mended")
+        if self._hurt and found.impaired and self.ledger is not None:
+            self.world.checker.damaged(self.id, self.ledger.durable.copy())
+            self._lacks = True
         self._hurt = False
         self.ledger = Ledger(found)
         try:
@@ -341,6 +346,8 @@ class Host:
         """The disk says that nothing is missing any more."""
         assert self.ledger is not None, "a node that runs has a ledger"
         self.ledger.healed()
+        self._lacks = False
+        self.world.checker.healed(self.id)
         self.world.chronicle.count("event/impaired-healed")
         self._if_whole_again()
 
@@ -354,7 +361,6 @@ class Host:
         if self._scars:
             self.world.chronicle.count("event/snapshot-replaced")
         self._scars = frozenset()
-        self.world.checker.healed(self.id)
         self.world.atlas.repaired(self.name)
         self.world.chronicle.note(self.name, "heal", "has again all it ever promised")
 
