@@ -313,11 +313,15 @@ class Node:
         match wanted:
             case ManifestWanted(group=group):
                 newest = snapshots.newest(group)
-                return None if newest is None else encode_manifest(newest)
+                if newest is None:
+                    return None
+                snapshots.given(newest, self.clock.monotonic())
+                return encode_manifest(newest)
             case PieceWanted():
                 manifest = snapshots.find(SnapshotId(wanted.snapshot))
                 if manifest is None or wanted.part > len(manifest.parts):
                     return None
+                snapshots.given(manifest, self.clock.monotonic())
                 try:
                     return await snapshots.piece(manifest, wanted.part, wanted.offset, wanted.length)
                 except DiskError:

@@ -243,7 +243,11 @@ class Snapshotting:
 
     async def _let_go(self) -> None:
         """Drop older snapshots; find where the log may begin, and the log time there."""
-        await self._around.wal.snapshots.keep_newest(self._group, self._kept)
+        kept = self._kept
+        now = (
+            self._around.clock.monotonic() if kept == KEPT else None
+        )  # a full disk has no patience with readers
+        await self._around.wal.snapshots.keep_newest(self._group, kept, now=now)
         try:
             index = await self._target()
             if index is None:

@@ -199,23 +199,60 @@ def test_a_damaged_piece_is_not_written_down(tmp_path: Path) -> None:
     story(37, tale)
 
 
-def test_a_snapshot_that_is_dropped_meanwhile_is_begun_anew(tmp_path: Path) -> None:
-    """Nodes take one after the other here; each is gone before it is read to its end, until the load ends."""
+def test_a_snapshot_stays_while_it_is_being_given_away(tmp_path: Path) -> None:
+    """Nodes take one after the other here, faster than a backup reads its pieces."""
 
     async def tale(world: World, nodes: SimNodes) -> None:
-        left = [12]
+        kept: list[int] = []
 
         async def on_piece(host: Host, request: Piece) -> None:
-            if left[0]:
-                left[0] -= 1
-                await add(world, 25)
+            assert host.node is not None
+            await add(world, 60)
+            await agreed(world)
+            every = host.node.wal.snapshots.all(META_GROUP)
+            kept.append(len(every))
+            if request.part > 1:
+                assert every[0].id.value == request.snapshot, "it was dropped under the reader's hands"
+                assert every[1].meta.last.index > every[0].meta.last.index + 20, (
+                    "no newer ones were taken: no test"
+                )
 
         nodes.on_piece = on_piece
         backup = await made(nodes, tmp_path / "b")
+        assert [call for _, call in nodes.asked].count("manifest") == 1
         assert check(tmp_path / "b").groups[0].last == backup.groups[0].last
-        assert [method for _, method in nodes.asked].count("manifest") > 1, "none was dropped: no test"
+        assert max(kept) == 3, "at most one more than usual"
+        host = nodes.host(backup.groups[0].address)
+        await asyncio.sleep(60)
+        await add(world, 60)
+        await agreed(world)
+        assert host.node is not None
+        assert len(host.node.wal.snapshots.all(META_GROUP)) == 2, (
+            "one that nobody reads any more stays for ever"
+        )
 
     story(38, tale, Retention(entries=10, keep_entries=5))
+
+
+def test_one_that_is_dropped_all_the_same_is_begun_anew(tmp_path: Path) -> None:
+    """A reader that pauses for more than a minute."""
+
+    async def tale(world: World, nodes: SimNodes) -> None:
+        paused: list[Piece] = []
+
+        async def on_piece(host: Host, request: Piece) -> None:
+            if request.part == 2 and not paused:
+                paused.append(request)
+                await asyncio.sleep(61)
+                await add(world, 60)
+                await agreed(world)
+
+        nodes.on_piece = on_piece
+        backup = await made(nodes, tmp_path / "b")
+        assert [call for _, call in nodes.asked].count("manifest") == 2
+        assert check(tmp_path / "b").groups[0].last == backup.groups[0].last
+
+    story(44, tale, Retention(entries=10, keep_entries=5))
 
 
 def test_when_nobody_can_there_is_no_file(tmp_path: Path) -> None:

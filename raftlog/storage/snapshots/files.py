@@ -6,7 +6,7 @@ from typing import Self
 import xxhash
 
 from raftlog.core.durable import SnapshotMeta
-from raftlog.core.ids import ClusterId, GroupId
+from raftlog.core.ids import ClusterId, GroupId, Micros
 from raftlog.failpoints import INERT, Failpoints
 from raftlog.storage.damage import Damage, LogDamaged, bad_name
 from raftlog.storage.disk import Disk, DiskError
@@ -22,6 +22,10 @@ from raftlog.storage.snapshots.writing import ASIDE, Receiver, Writer, discard, 
 
 PART_SIZE = 8 << 20
 """Bytes of a part: what is held in memory while one is written, and lost when a transfer breaks."""
+
+
+HELD: Micros = 60_000_000
+"""How long a snapshot is not dropped after a piece of it was given to somebody."""
 
 
 class SnapshotDamaged(LogDamaged):
@@ -54,6 +58,7 @@ class Snapshots:
         self._failpoints = failpoints
         self._groups: dict[GroupId, list[Manifest]] = {}
         self._damage: list[Damage] = []
+        self._given: dict[GroupId, tuple[Manifest, Micros]] = {}
 
     @classmethod
     async def open(
@@ -248,14 +253,27 @@ class Snapshots:
 
     # -- letting go
 
-    async def keep_newest(self, group: GroupId, count: int = 1) -> None:
+    def given(self, manifest: Manifest, now: Micros) -> None:
+        """Its manifest or a piece goes to somebody, who is likely to want the next: it stays for a while.
+
+        See `keep_newest`.
+        """
+        self._given[manifest.group] = (manifest, now)
+
+    async def keep_newest(self, group: GroupId, count: int = 1, *, now: Micros | None = None) -> None:
         """Drop all but the newest `count` snapshots of a group. The newest is never dropped.
+
+        With `now`, the one of which something was given last is kept as well, for `HELD` after that: else a transfer
+        that takes longer than new snapshots do would never end.
 
         Raises:
             DiskError: the disk refused; what is left of a dropped one is removed by the next start.
         """
         assert count >= 1, "the newest snapshot is what the log relies on"
+        held, at = self._given.get(group, (None, 0))
         for manifest in self.all(group)[:-count]:
+            if now is not None and manifest == held and now < at + HELD:
+                continue
             self._groups[group].remove(manifest)
             await discard(self._disk, manifest.name, manifest.part_names, self._failpoints)
 
