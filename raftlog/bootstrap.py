@@ -6,7 +6,8 @@ voters, and those that still wait are among these voters. Repeating the command 
 A waiting node that the record does not name was wiped, or was never meant: nothing is done.
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from raftlog.admin import Member, Operator, Refused, StatusReply, Unreachable
@@ -15,6 +16,10 @@ from raftlog.core.ids import ClusterId
 
 class CannotInitialise(Exception):
     """Nothing was changed; the sentence says why and what to do."""
+
+
+class NotReady(CannotInitialise):
+    """A node does not answer, or is not running yet: the same may go well in a moment."""
 
 
 class HalfInitialised(Exception):
@@ -48,10 +53,44 @@ def plan(nodes: Mapping[str, StatusReply], cluster: ClusterId) -> Plan:
     if not done:
         voters = sorted((_member(node) for node in nodes.values()), key=lambda member: member.id)
         return Plan(cluster, tuple(voters), waiting, ())
-    voters = _record_of(done)
+    voters = _record_of(done, waiting)
     _refuse_strangers(nodes, voters, done)
     cluster = ClusterId(next(iter(done.values())).cluster_id)
     return Plan(cluster, tuple(voters), waiting, tuple(done))
+
+
+async def initialise(
+    operator: Operator,
+    addresses: Sequence[str],
+    cluster: ClusterId,
+    *,
+    wait: float = 0.0,
+    on_wait: Callable[[str], None] = lambda why: None,
+) -> Plan:
+    """Ask, plan and carry out; again for `wait` seconds as long as nodes are not ready or do not take the record.
+
+    Trying again is as safe as repeating the command. `on_wait` is told why, once for each reason.
+
+    Raises:
+        CannotInitialise, HalfInitialised: as `plan` and `carry_out` do; those that time may mend, after that time.
+    """
+    now = asyncio.get_running_loop().time
+    until, told = now() + wait, ""
+    while True:
+        try:
+            made = plan(await ask_all(operator, addresses), cluster)
+            await carry_out(made, operator)
+            return made
+        except (NotReady, HalfInitialised) as error:
+            if now() >= until:
+                raise
+            if str(error) != told:
+                on_wait(told := str(error))
+        await asyncio.sleep(_REST)
+
+
+_REST = 0.5
+"""Seconds between two tries."""
 
 
 async def carry_out(plan: Plan, operator: Operator) -> None:
@@ -75,14 +114,12 @@ async def ask_all(operator: Operator, addresses: Sequence[str]) -> dict[str, Sta
     """The status of every node.
 
     Raises:
-        CannotInitialise: one of them does not answer.
+        NotReady: one of them does not answer.
     """
     answers = await operator.statuses(addresses)
     silent = [str(answer) for answer in answers.values() if isinstance(answer, Unreachable | Refused)]
     if silent:
-        raise CannotInitialise(
-            f"{'; '.join(silent)}. Every node of the new cluster must answer; nothing was changed"
-        )
+        raise NotReady(f"{'; '.join(silent)}. Every node of the new cluster must answer; nothing was changed")
     return {address: answer for address, answer in answers.items() if isinstance(answer, StatusReply)}
 
 
@@ -125,8 +162,8 @@ def _origin(node: StatusReply) -> str:
     return f"was restored from a backup of cluster {state.cluster_id:016x} with {groups}"
 
 
-def _record_of(done: Mapping[str, StatusReply]) -> list[Member]:
-    """The voters that the initialised nodes agree on."""
+def _record_of(done: Mapping[str, StatusReply], waiting: Sequence[str]) -> list[Member]:
+    """The voters that the initialised nodes agree on: of the record, or, if nobody waits for it, of today."""
     clusters = {node.cluster_id: address for address, node in done.items()}
     if len(clusters) > 1:
         listed = ", ".join(f"{address} to {cluster:016x}" for cluster, address in clusters.items())
@@ -136,8 +173,8 @@ def _record_of(done: Mapping[str, StatusReply]) -> list[Member]:
     address, node = next(iter(done.items()))
     group = next((group for group in node.groups if group.group == 0), None)
     if group is None:
-        raise CannotInitialise(f"{address} is initialised and not running yet: try again in a moment")
-    if any(group.membership_index for node in done.values() for group in node.groups):
+        raise NotReady(f"{address} is initialised and not running yet: try again in a moment")
+    if waiting and any(group.membership_index for node in done.values() for group in node.groups):
         raise CannotInitialise(
             f"cluster {node.cluster_id:016x} has changed its members since it began: add nodes to it as members; "
             "nothing was changed"

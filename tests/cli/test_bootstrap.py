@@ -70,6 +70,11 @@ def test_a_complete_cluster_needs_nothing() -> None:
     assert plan(nodes(done(2)), NEW).waiting == ()
 
 
+def test_a_cluster_that_has_grown_and_of_which_nobody_waits_needs_nothing_either() -> None:
+    grown = plan(nodes(done(1, changed_at=7), done(2, changed_at=7)), NEW)
+    assert (grown.cluster, grown.waiting) == (OLD, ())
+
+
 @pytest.mark.parametrize(
     "found, said",
     [
