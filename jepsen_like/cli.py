@@ -28,6 +28,10 @@ _COMMANDS = {
     "explore": ("jepsen_like.sim.explore.command:explore", "Try every order of events in a small cluster."),
     "real": ("jepsen_like.cluster.command:real", "Run real processes and do faults to them."),
     "mutants": ("jepsen_like.mutants.command:mutants", "Plant known bugs and see them found."),
+    "against": (
+        "jepsen_like.cluster.against:against",
+        "Ask a running cluster and check what it says.",
+    ),
     "check": ("jepsen_like.check.command:check", "Check a recorded history."),
 }
 

@@ -14,9 +14,11 @@ class Registers:
 
     machine = "statemachines.kv:KeyValue"
 
-    def __init__(self, *, keys: int = 3, per_key: int = 300) -> None:
+    def __init__(self, *, keys: int = 3, per_key: int = 300, prefix: str = "r") -> None:
+        """`prefix`: of the keys, all of which must be new to the cluster."""
         self._keys = keys
         self._per_key = per_key
+        self._prefix = prefix
         self._asked = 0
         self._values = 0
 
@@ -28,7 +30,7 @@ class Registers:
         """See `Workload.next`."""
         generation = self._asked // (self._keys * self._per_key)
         self._asked += 1
-        key = f"r{generation * self._keys + random.randrange(self._keys)}"
+        key = f"{self._prefix}{generation * self._keys + random.randrange(self._keys)}"
         # Some only read: whoever never waits for a write stays with a leader that nobody follows any more.
         weights = (1, 0, 0) if who % 4 == 3 else (5, 3, 2)
         match random.choices(("read", "write", "cas"), weights)[0]:
@@ -75,7 +77,7 @@ class Registers:
     def last(self) -> Iterable[Request]:
         """See `Workload.last`."""
         last = -(-self._asked // (self._keys * self._per_key)) * self._keys
-        return [Request("read", key=f"r{number}") for number in range(last)]
+        return [Request("read", key=f"{self._prefix}{number}") for number in range(last)]
 
     def judge(self, history: History) -> Sequence[Judged]:
         """See `Workload.judge`."""
