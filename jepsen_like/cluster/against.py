@@ -12,9 +12,10 @@ from jepsen_like.cluster.callers import Callers
 from jepsen_like.sim.judge import Exit
 from jepsen_like.workloads.registers import Registers
 from jepsen_like.workloads.workload import Judged
-from raftlog import Client
+from raftlog import CallError, Client
 from raftlog.clock import SystemClock
 from raftlog.server import Address, BadAddress
+from statemachines.kv import KeyValue
 
 LEAST = 10
 """Operations that must succeed for a run to say anything."""
@@ -57,7 +58,7 @@ def against(
     must be readable again within a minute after the end.
 
     Exit codes: 0 linearizable, 1 not, or unreadable in the end, 2 nobody can tell: too little succeeded, or the search
-    took too long.
+    took too long, 3 nothing was begun.
     """
     entropy = SystemClock().entropy()
     seed = entropy % 1_000_000 if seed is None else seed
@@ -71,7 +72,7 @@ def against(
         with history.open("wb") as file:
             write_jsonl(callers.history, file)
     judged = workload.judge(callers.history)
-    return _tell(judged, callers.counts, readable)
+    return _tell(judged, callers.counts, readable=readable)
 
 
 async def _run(
@@ -79,7 +80,10 @@ async def _run(
 ) -> bool:
     """Whether everything could be read in the end."""
     async with Client(addresses) as client:
-        await workload.prepare(client)
+        try:
+            await client.call(KeyValue.count)
+        except CallError as error:
+            raise click.ClickException(f"these nodes are not of use: {error}") from error
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(callers.run(clients), name="clients")
         await asyncio.sleep(seconds)
@@ -92,7 +96,7 @@ async def _run(
     return True
 
 
-def _tell(judged: Sequence[Judged], counts: dict[str, int], readable: bool) -> Exit:
+def _tell(judged: Sequence[Judged], counts: dict[str, int], *, readable: bool) -> Exit:
     click.echo(f"{counts['ok']} succeeded, {counts['fail']} failed, {counts['info']} unknown")
     for each in judged:
         click.echo("\n  ".join((f"{each.checker}: {each.verdict.value}", *each.sentences)))
