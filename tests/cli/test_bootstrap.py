@@ -1,10 +1,14 @@
 """Which nodes make a cluster, which do not, and how a start that stopped half-way goes on."""
 
+from collections.abc import Mapping, Sequence
+from typing import cast
+
 import pytest
 
-from raftlog.admin import GroupStatus, Member, StatusReply
-from raftlog.bootstrap import CannotInitialise, plan
+from raftlog.admin import GroupStatus, Member, Operator, StatusReply, Unreachable
+from raftlog.bootstrap import CannotInitialise, NotReady, Plan, initialise, plan
 from raftlog.core.ids import ClusterId
+from raftlog.testing.loop import run
 
 NEW = ClusterId(0xAAAA)
 OLD = 0xBBBB
@@ -111,3 +115,60 @@ def test_what_does_not_make_a_cluster_is_refused_before_anything_is_written(
 ) -> None:
     with pytest.raises(CannotInitialise, match=said):
         plan(found, NEW)
+
+
+class Slow:
+    """Stands in the place of an operator: answers the nth question with the nth of these, and then with the last."""
+
+    def __init__(self, *answers: Mapping[str, StatusReply | Unreachable], lost: int = 0) -> None:
+        self._answers = list(answers)
+        self._lost = lost
+        self.asked = 0
+        self.written: list[tuple[str, int]] = []
+
+    async def statuses(self, addresses: Sequence[str]) -> Mapping[str, StatusReply | Unreachable]:
+        self.asked += 1
+        return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+
+    async def initialise(self, address: str, cluster: ClusterId, voters: Sequence[Member]) -> None:
+        if self._lost:
+            self._lost -= 1
+            raise Unreachable(address, "lost")
+        self.written.append((address, cluster))
+
+
+SILENT: Mapping[str, StatusReply | Unreachable] = {"h1:1": Unreachable("h1:1", "refused"), "h2:1": waiting(2)}
+
+
+def initialised(operator: Slow, wait: float) -> tuple[Plan, list[str]]:
+    said: list[str] = []
+    made = initialise(cast(Operator, operator), ["h1:1", "h2:1"], NEW, wait=wait, on_wait=said.append)
+    return run(made), said
+
+
+def test_init_waits_for_nodes_that_come_up_late_and_says_so_once() -> None:
+    operator = Slow(SILENT, SILENT, SILENT, nodes(waiting(1), waiting(2)))
+    made, said = initialised(operator, 60)
+    assert made.waiting == ("h1:1", "h2:1")
+    assert operator.written == [("h1:1", NEW), ("h2:1", NEW)]
+    assert len(said) == 1
+    assert said[0].startswith("no node answers at h1:1: refused.")
+
+
+def test_init_that_loses_a_node_on_the_way_goes_on_with_what_the_others_were_told() -> None:
+    half = nodes(done(1, voters=(1, 2)), waiting(2))
+    operator = Slow(nodes(waiting(1), waiting(2)), half, lost=1)
+    made, said = initialised(operator, 60)
+    assert (made.cluster, operator.written) == (OLD, [("h2:1", OLD)])
+    assert "repeat the same command" in said[0]
+
+
+def test_init_gives_up_in_time_and_at_once_where_time_mends_nothing() -> None:
+    with pytest.raises(NotReady, match="no node answers at h1:1"):
+        initialised(Slow(SILENT), 60)
+    with pytest.raises(NotReady):
+        initialised(once := Slow(SILENT), 0)
+    stranger = Slow(nodes(done(1), waiting(9)))
+    with pytest.raises(CannotInitialise, match="is a stranger"):
+        initialised(stranger, 60)
+    assert (once.asked, stranger.asked) == (1, 1)
