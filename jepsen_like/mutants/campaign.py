@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from jepsen_like.mutants.hunt import STORIES, Clean, Fate, Ground, Hunted, hunt
 from jepsen_like.mutants.mutant import Kind, Mutant
+from jepsen_like.mutants.record import Line, Record
 from jepsen_like.mutants.table import Row, Table
 from jepsen_like.sim.verdict import Run
 
@@ -77,22 +78,30 @@ def campaign(
     *,
     workers: int = 1,
     seen: Callable[[Hunted], None] = lambda _: None,
+    record: Record | None = None,
 ) -> Report:
     """Hunt for these mutants of the table; `seen` is told of each when its hunt is over, from this thread.
+
+    What a record knows is not hunted for again, and what is found is added to it.
 
     Raises:
         Unplantable: the code no longer has what a mutant changes, or a tier cannot be imported.
     """
-    hunted: dict[str, Hunted] = {}
+    earlier = record.lines if record else []
+    hunted = {mutant.name: known for mutant in mutants if record and (known := record.known(mutant))}
     with Clean(ground) as clean, ThreadPoolExecutor(workers) as pool:
         pending = [
             pool.submit(hunt, mutant, ground, clean, table.named(mutant.beside) if mutant.beside else None)
             for mutant in mutants
+            if mutant.name not in hunted
         ]
         try:
             for done in as_completed(pending):
                 found = done.result()
                 hunted[found.mutant.name] = found
+                if record and found.fate != "elsewhere":
+                    runs = sum(clean.made.values())
+                    record.note(Line(hunted=found, clean_runs=runs, red=tuple(clean.failures)))
                 seen(found)
         except BaseException:
             clean.stop()
@@ -100,7 +109,11 @@ def campaign(
             raise
         return Report(
             hunted=tuple(hunted[mutant.name] for mutant in mutants),
-            clean_failures=tuple(clean.failures),
-            clean_runs=sum(clean.made.values()),
+            clean_failures=_each_once([*clean.failures, *(run for line in earlier for run in line.red)]),
+            clean_runs=max([sum(clean.made.values()), *(line.clean_runs for line in earlier)]),
             without_mutant=table.without_mutant(),
         )
+
+
+def _each_once(runs: Sequence[Run]) -> tuple[Run, ...]:
+    return tuple({(run.tier, run.seed): run for run in runs}.values())

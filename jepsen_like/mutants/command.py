@@ -1,6 +1,7 @@
 """`python -m jepsen_like mutants`: plants every bug of the table and says which oracle saw it, and how soon."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import get_args
 
@@ -11,7 +12,9 @@ from jepsen_like.mutants.campaign import Report, campaign
 from jepsen_like.mutants.hunt import Ground, Hunted
 from jepsen_like.mutants.mutant import Kind, Mutant
 from jepsen_like.mutants.plant import Unplantable
+from jepsen_like.mutants.record import BadRecord, Record, header_of
 from jepsen_like.mutants.table import Table, TableMissing, find, read
+from jepsen_like.sim import build
 from jepsen_like.sim.commands.options import (
     asides,
     json_option,
@@ -50,6 +53,11 @@ TIERS: tuple[Tier, ...] = get_args(Tier)
     type=click.Path(dir_okay=False, path_type=Path),
     help="Also write the tables of the documentation to this file.",
 )
+@click.option(
+    "--record",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep what is found in this file; started again, go on where it stops.",
+)
 @click.option("--list", "listed", is_flag=True, help="Print the table without running anything.")
 @span_option
 @workers_option
@@ -65,6 +73,7 @@ def mutants(
     cpu: int,
     table: Path | None,
     markdown: Path | None,
+    record: Path | None,
     listed: bool,
     span: Micros,
     workers: int,
@@ -100,7 +109,7 @@ def mutants(
         root=file.parents[2],
         places={each: place or PLACES[each] for each in TIERS},
     )
-    report = _hunted(content, chosen, ground, workers)
+    report = _hunted(content, chosen, ground, workers, record)
     _print(report, as_json=as_json, markdown=markdown)
     return Exit.FAILED if report.shortcomings else Exit.CLEAN
 
@@ -117,7 +126,9 @@ def _chosen(table: Table, only: Sequence[str], kinds: Sequence[Kind]) -> list[Mu
     ]
 
 
-def _hunted(table: Table, chosen: Sequence[Mutant], ground: Ground, workers: int) -> Report:
+def _hunted(
+    table: Table, chosen: Sequence[Mutant], ground: Ground, workers: int, record: Path | None
+) -> Report:
     console, left = asides(), len(chosen)
 
     def seen(found: Hunted) -> None:
@@ -128,8 +139,11 @@ def _hunted(table: Table, chosen: Sequence[Mutant], ground: Ground, workers: int
         console.print(line, style="red" if found.fate == "survived" else "", markup=False, soft_wrap=True)
 
     try:
-        return campaign(table, chosen, ground, workers=workers, seen=seen)
-    except (Unplantable, NoSuchPlace) as error:
+        with Record(record, header_of(ground, build.this())) if record else nullcontext() as kept:
+            if kept is not None:
+                left -= sum(kept.known(mutant) is not None for mutant in chosen)
+            return campaign(table, chosen, ground, workers=workers, seen=seen, record=kept)
+    except (Unplantable, NoSuchPlace, BadRecord) as error:
         raise click.ClickException(str(error)) from error
 
 

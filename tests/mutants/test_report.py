@@ -11,6 +11,7 @@ from jepsen_like.mutants import report as reports
 from jepsen_like.mutants.campaign import Report
 from jepsen_like.mutants.hunt import Hunted
 from jepsen_like.mutants.table import Row
+from jepsen_like.sim import build
 from jepsen_like.sim.judge import Exit
 from tests.mutants.rows import FAKE, mutant
 
@@ -109,6 +110,38 @@ def test_markdown_has_a_table_per_class(tmp_path: Path) -> None:
     said = (tmp_path / "tables.md").read_text()
     assert "### Safety\n\n| Mutant | Row | The bug |" in said
     assert "| `wrong` | ~I5 | it doubles wrongly | I5 | core | 3 |" in said
+
+
+def test_a_recorded_campaign_goes_on_where_it_was_stopped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "found.jsonl"
+    assert command(tmp_path, "--record", str(path))[0] == Exit.CLEAN
+    first = capsys.readouterr()
+    assert "0 to go" in first.err
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[-40:-1])  # stopped in the midst of a line
+    assert command(tmp_path, "--record", str(path))[0] == Exit.CLEAN
+    again = capsys.readouterr()
+    assert again.out == first.out
+    assert "to go" not in again.err, "nothing is hunted twice"
+    assert path.read_bytes() == whole
+    assert command(tmp_path, "--record", str(path), number=3)[0] == Exit.FAILED, "it is another mutant now"
+    assert "0 to go" in capsys.readouterr().err
+
+
+def test_a_record_of_another_campaign_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "found.jsonl"
+    assert command(tmp_path, "--record", str(path))[0] == Exit.CLEAN
+    assert command(tmp_path, "--record", str(path), "--seeds", "4")[0] == Exit.USAGE
+    assert "is of a campaign with other seeds or tiers" in capsys.readouterr().err
+    other = path.read_bytes().replace(build.this().source.encode(), b"0" * 16)
+    path.write_bytes(other)
+    assert command(tmp_path, "--record", str(path))[0] == Exit.USAGE
+    assert "other code than this: name another file" in capsys.readouterr().err
+    path.write_text("nonsense\n")
+    assert command(tmp_path, "--record", str(path))[0] == Exit.USAGE
+    assert "is no record of a mutation campaign" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
