@@ -76,6 +76,8 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     focus: Focus = Focus()
     absent: str = ""
     """The feature without which no run can show it; its scripts and tests show it all the same."""
+    why: str = ""
+    """For one that its own scripts and tests alone kill: why no simulation shows it."""
     scripts: tuple[str, ...] = ()
     """Golden scripts that each kill it, by an `expect` or an invariant."""
     tests: tuple[str, ...] = ()

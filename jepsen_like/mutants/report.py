@@ -7,7 +7,7 @@ import msgspec
 
 from jepsen_like.mutants.campaign import Report
 from jepsen_like.mutants.hunt import Hunted
-from jepsen_like.mutants.mutant import Kind
+from jepsen_like.mutants.mutant import Kind, Mutant
 
 HEAD = ("mutant", "row", "class", "killed by", "tier", "seed", "seeds")
 _KINDS: tuple[Kind, ...] = ("safety", "durability", "liveness", "harness")
@@ -90,6 +90,8 @@ def markdown(report: Report) -> str:
         chosen = [found for found in report.hunted if found.mutant.kind == kind]
         if chosen:
             parts += [f"### {kind.capitalize()}", _markdown_table(chosen)]
+    if alone := [found.mutant for found in report.hunted if found.mutant.why]:
+        parts += ["### Killed by their own tests alone", _markdown_alone(alone)]
     parts += ["### Rows without a mutant", _markdown_rows(report)]
     parts += ["### Figures", "\n".join(f"- {line}" for line in summary(report)), verdict(report)]
     return "\n\n".join(parts) + "\n"
@@ -101,6 +103,16 @@ def _markdown_table(chosen: Sequence[Hunted]) -> str:
         name, trap, _, fate, tier, _, seeds = row(found)
         what = found.mutant.what.replace("|", "\\|")
         lines.append(f"| `{name}` | {trap} | {what} | {fate} | {tier} | {seeds} |")
+    return "\n".join(lines)
+
+
+def _markdown_alone(mutants: Sequence[Mutant]) -> str:
+    lines = ["| Mutant | Why no simulation shows it | Killed by |", "| --- | --- | --- |"]
+    for mutant in mutants:
+        tests = [test.partition(":")[2] for test in mutant.tests]
+        lines.append(
+            f"| `{mutant.name}` | {mutant.why} | {', '.join(f'`{by}`' for by in (*mutant.scripts, *tests))} |"
+        )
     return "\n".join(lines)
 
 
