@@ -22,6 +22,9 @@ IDLE_BEFORE_MARK = 0.1
 FULL_RETRY = 0.5
 """Seconds between attempts to find space on a full disk."""
 
+_EARLY = 0.005
+"""Seconds by which a timer may fire too early."""
+
 
 class Written(Protocol):
     """Who is told that a Ready, and every one before it, is durable."""
@@ -205,7 +208,7 @@ class Writer:
         """Until it is time to look for some; what comes meanwhile and needs none goes ahead."""
         loop = asyncio.get_running_loop()
         until = loop.time() + FULL_RETRY
-        while not self._closing and loop.time() < until:
+        while not self._closing and until - loop.time() > _EARLY:
             self._wake.clear()
             await self._go_ahead(batch)
             await self._woken_within(until - loop.time())

@@ -112,9 +112,11 @@ class Leader(Role):
         if not state.membership.quorum.agrees(self._in_contact):
             return Follow(None, "heard no quorum for an election timeout")
         if state.slow and self._without_self() > state.log.durable:
-            state.dragging = True
-            return Follow(None, "its disk has not completed a write for an election timeout, others have")
+            return self._leave_to_a_faster_disk(
+                "has not completed a write for an election timeout, others have"
+            )
         if (heir := self._heir()) is not None:
+            self._call_on(heir)
             return Follow(None, f"its disk is full, and {heir} has space")
         if self._handover is not None and state.now >= self._handover.until:
             self._end_handover("was not followed within an election timeout")
@@ -123,6 +125,13 @@ class Leader(Role):
             self._heartbeat()
             self._go_on()
         return None
+
+    def _leave_to_a_faster_disk(self, reason: str) -> Change:
+        """Call on whoever has most to stand at once; if that fails, the others elect somebody in their own time."""
+        self.state.dragging = True
+        if (heir := self._successor()) is not None:
+            self._call_on(heir)
+        return Follow(None, f"its disk {reason}")
 
     def _without_self(self) -> Index:
         """What a quorum without this node has on disk; 0 where there is none, and resigning would gain nothing."""
@@ -251,8 +260,7 @@ class Leader(Role):
             self._advance_commit()
             self._go_on()
         if self._outrun.own_has(state.log.durable, state.now, state.settings.election_timeout):
-            state.dragging = True
-            return Follow(None, "its disk is far slower than those of the others")
+            return self._leave_to_a_faster_disk("is far slower than those of the others")
         return self._retires()
 
     def _advance_commit(self) -> None:
@@ -416,8 +424,10 @@ class Leader(Role):
         return behind and progress.may_send(self.state.settings.max_inflight)
 
     def _meant_for(self, progress: Progress) -> Index:
-        """How far a follower is sent entries: one with a full disk as far as this term needs it, to open."""
-        return self.opening if progress.full else self.state.log.last.index
+        """How far a follower is sent entries: one with a full disk no further than a term and a membership need it."""
+        if progress.full:
+            return max(self.opening, self.state.memberships[-1].index)
+        return self.state.log.last.index
 
     def _send_entries(self, peer: NodeId, progress: Progress) -> None:
         state, first = self.state, progress.next_index
