@@ -22,6 +22,7 @@ from raftlog.clock import SystemClock
 from raftlog.core.entry import Command, Entry
 from raftlog.core.ids import META_GROUP, Boot, ClusterId, Micros, NodeId
 from raftlog.core.membership import Member, Membership
+from raftlog.core.settings import Settings
 from raftlog.machine.calls import encode_call
 from raftlog.machine.result import Kind, Result
 from raftlog.node import Limits, Node
@@ -239,6 +240,9 @@ async def _alone(directory: pathlib.Path, address: str) -> AsyncIterator[Node]:
         transport=Nobody(),
         clock=clock,
         machines={META_GROUP: KeyValue},
+        settings=Settings(
+            election_timeout=30_000_000
+        ),  # whatever else the machine does, this one goes on leading
         limits=Limits(entry_target=1),
         replays=Processes(directory, entropy=clock.entropy),
         on_event=lambda text, fields: print(f"{time.monotonic():.1f} {text} {fields}", file=sys.stderr),

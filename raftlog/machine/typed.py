@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Union, get_origin, get_type_hints
 import msgspec
 
 from raftlog.core.entry import Command
+from raftlog.machine import plain
 from raftlog.machine.contract import Context, StateMachine
 from raftlog.machine.errors import MachineError, encode_error, type_of_any
 from raftlog.machine.method import Call, CommandMethod, Method, QueryMethod
@@ -52,7 +53,7 @@ class Machine(StateMachine):
                 return self.value
 
     Attributes annotated in the class body are the state: snapshots save them, all in one encoding. Nobody waits for it
-    where another process makes the snapshot, which needs a class that can be imported; elsewhere it is about 120 ms per
+    where another process makes the snapshot, which needs a class that can be imported; elsewhere it is 20 to 120 ms per
     million small values. A machine may override `capture`, `write` and `restore` together.
     A class that would not behave alike on all replicas is refused when it is defined.
     """
@@ -60,6 +61,8 @@ class Machine(StateMachine):
     _commands: ClassVar[_Table] = _Table(())
     _queries: ClassVar[_Table] = _Table(())
     _state: ClassVar[type[msgspec.Struct] | None] = None
+    _shallow: ClassVar[tuple[str, ...]] = ()
+    """Attributes of which a copy is a view."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -71,7 +74,9 @@ class Machine(StateMachine):
         _refuse_doubles(cls, methods)
         cls._commands = _Table(m.call for m in methods.values() if isinstance(m, CommandMethod))
         cls._queries = _Table(m.call for m in methods.values() if isinstance(m, QueryMethod))
-        cls._state = None if _writes_itself(cls) else _state_shape(cls)
+        hints = {} if _writes_itself(cls) else _state_hints(cls)
+        cls._state = None if _writes_itself(cls) else _state_shape(cls, hints)
+        cls._shallow = tuple(name for name, hint in hints.items() if plain.is_shallow(hint))
         cls.checked_from = _checked_from(cls)
 
     def apply(self, command: bytes, context: Context) -> Result:
@@ -167,7 +172,8 @@ class Machine(StateMachine):
         return next((each for each in machine_methods(cls).values() if wire_id in each.call.ids), None)
 
     def capture(self) -> object:
-        """The annotated attributes, encoded. The cost is one encoding of the whole state.
+        """The annotated attributes. It costs 20 ms per million items of dicts and lists whose items never change, as
+        in `dict[str, int]` (see `plain`); 120 ms where they may.
 
         Raises:
             MachineRefused: an attribute is set that a snapshot would lose, or one that is declared is not set.
@@ -184,15 +190,14 @@ class Machine(StateMachine):
         if unset:
             raise MachineRefused(f"{self.name}.{unset[0]} is annotated but never set: set it in __init__")
         # Dicts keep their order: a machine can see it, so a restored replica must see the same.
-        return msgspec.msgpack.encode({name: getattr(self, name) for name in declared})
+        return plain.view({name: getattr(self, name) for name in declared}, self._shallow)
 
     def write(self, view: Any) -> Iterator[bytes]:
         """See `StateMachine.write`."""
-        assert isinstance(view, bytes), (
+        assert isinstance(view, dict), (
             f"the view is {type(view).__name__}: override write together with capture"
         )
-        for start in range(0, len(view), _CHUNK):
-            yield view[start : start + _CHUNK]
+        return plain.pieces(view)
 
     def restore(self, chunks: Iterable[bytes], version: int) -> None:
         """See `StateMachine.restore`. Attributes that the snapshot does not know keep their first value."""
@@ -202,9 +207,6 @@ class Machine(StateMachine):
             value = getattr(saved, name)
             if value is not msgspec.UNSET:
                 setattr(self, name, value)
-
-
-_CHUNK = 1 << 18
 
 
 def machine_methods(machine: type[Machine]) -> Mapping[str, Method[..., ..., Any]]:
@@ -297,7 +299,7 @@ def _writes_itself(cls: type[Machine]) -> bool:
     return bool(own)
 
 
-def _state_shape(cls: type[Machine]) -> type[msgspec.Struct]:
+def _state_hints(cls: type[Machine]) -> dict[str, Any]:
     try:
         hints = get_type_hints(cls, localns=dict(vars(cls)), include_extras=True)
     except NameError as error:
@@ -315,5 +317,9 @@ def _state_shape(cls: type[Machine]) -> type[msgspec.Struct]:
                 f"attribute '{name}' of {cls.__name__} has a mutable default, which all instances share: "
                 "set it in __init__"
             )
+    return state
+
+
+def _state_shape(cls: type[Machine], state: Mapping[str, Any]) -> type[msgspec.Struct]:
     fields = [(name, Union[hint, msgspec.UnsetType], msgspec.UNSET) for name, hint in state.items()]  # noqa: UP007
     return msgspec.defstruct(f"{cls.__name__}State", fields, kw_only=True)
