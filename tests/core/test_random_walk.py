@@ -28,5 +28,5 @@ def test_no_walk_breaks_an_invariant_and_every_walk_recovers(batch: int) -> None
     # A walk in which nothing happens proves nothing.
     assert decided >= SEEDS_PER_BATCH * 20, f"only {decided} entries were decided in {SEEDS_PER_BATCH} walks"
     assert len(terms) >= 4, f"the walks saw few elections: {terms}"
-    for rare in ("snapshots", "PeerImpaired", "Healed"):
+    for rare in ("snapshots", "PeerImpaired", "Healed", "MembershipChanged", "LeftGroup", "TransferEnded"):
         assert events[rare], f"no walk of {SEEDS_PER_BATCH} saw one of: {rare}; {events}"
