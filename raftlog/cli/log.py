@@ -16,6 +16,7 @@ from raftlog.core.membership import Membership, decode_membership
 from raftlog.storage import Disk, LocalDisk
 from raftlog.storage.damage import WHAT_TO_DO
 from raftlog.storage.format import BatchHeader, segment_sequence
+from raftlog.storage.identity import CUT_SHORT, RESTORING
 from raftlog.storage.identity import FILE as IDENTITY
 from raftlog.storage.inspect import (
     BatchRow,
@@ -137,6 +138,8 @@ async def _opened(directory: Path, *, passes: int, label: str) -> AsyncIterator[
     try:
         names = await disk.names()
         segments = [name for name in names if segment_sequence(name) is not None]
+        if RESTORING in names:
+            raise CommandFailed(f"{directory}: {CUT_SHORT}")
         if not segments and IDENTITY not in names:
             raise CommandFailed(
                 f"{directory} is no data directory of a node: it holds no log and no identity"

@@ -21,6 +21,7 @@ from raftlog.cluster import FILE as CLUSTER_FILE
 from raftlog.cluster import ClusterFailed, ClusterFile
 from raftlog.server import BadMachine, load_machine
 from raftlog.storage import Identity, LocalDisk
+from raftlog.storage.identity import CUT_SHORT, RESTORING
 from raftlog.storage.local import LOCK
 
 _DIRECTORY = click.Path(file_okay=False, path_type=Path)
@@ -98,6 +99,8 @@ def _describe(directory: Path, nodes: int | None, machine: str | None, name: str
 
 
 def _refuse_full(directory: Path) -> None:
+    if (directory / RESTORING).exists():
+        raise CommandFailed(f"{directory}: {CUT_SHORT}")
     if directory.is_dir() and any(each.name != LOCK for each in directory.iterdir()):
         raise CommandFailed(
             f"{directory} is not empty: a restore makes a new node, and never goes into one that there is"

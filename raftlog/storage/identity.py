@@ -17,6 +17,7 @@ from raftlog.storage.segment import ASIDE, read_header, remove_unfinished, seque
 FILE = "identity"
 RESTORING = "restoring"
 """While this file is there, the directory is not yet what a restore makes of it (see `restored`)."""
+CUT_SHORT = "a restore into this directory was cut short: empty the directory and run `raftlog restore` again"
 
 _MAGIC = b"RAFTLOID"
 _LAYOUT = struct.Struct("<8sIIQQ")
@@ -67,9 +68,7 @@ async def load_or_create(disk: Disk, clock: Clock, *, failpoints: Failpoints = I
         DiskError: the disk refused.
     """
     if RESTORING in await disk.names():
-        raise StorageRefused(
-            "a restore into this directory was cut short: empty the directory and run `raftlog restore` again"
-        )
+        raise StorageRefused(CUT_SHORT)
     identity = await load(disk)
     await remove_unfinished(disk, failpoints)
     segments = await sequences(disk)

@@ -34,7 +34,7 @@ from raftlog.failpoints import INERT, Failpoints
 from raftlog.storage.damage import Damage, LogDamaged, StorageRefused
 from raftlog.storage.disk import SECTOR, Disk
 from raftlog.storage.format import padded
-from raftlog.storage.identity import RESTORING, Identity, save
+from raftlog.storage.identity import CUT_SHORT, RESTORING, Identity, save
 from raftlog.storage.snapshots.manifest import Manifest
 from raftlog.storage.snapshots.writing import seal, write_part
 
@@ -84,7 +84,10 @@ class Restoring:
             StorageRefused: it is not empty.
             DiskError: the disk refused.
         """
-        if names := await self._disk.names():
+        names = await self._disk.names()
+        if RESTORING in names:
+            raise StorageRefused(CUT_SHORT)
+        if names:
             raise StorageRefused(
                 f"the directory is not empty (it holds {names[0]}): a restore makes a new node, and never goes into "
                 "one that there is"

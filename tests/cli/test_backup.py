@@ -108,6 +108,23 @@ def test_a_node_is_restored_once(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "waits to be initialised" in capsys.readouterr().out
 
 
+def test_a_restore_that_was_cut_short_is_told_by_everybody(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "b")
+    directory = tmp_path / "n1"
+    directory.mkdir()
+    (directory / "restoring").write_bytes(bytes(512))
+    for arguments in (
+        ("restore", tmp_path / "b", "--data-dir", directory),
+        ("log", "verify", directory),
+        ("serve", "--data-dir", directory, "--listen", "127.0.0.1:0"),
+    ):
+        assert run([str(word) for word in arguments]) == FAILED
+        assert "was cut short: empty the directory and run `raftlog restore` again" in capsys.readouterr().err
+    assert "identity" not in [path.name for path in directory.iterdir()]
+
+
 def test_a_cluster_is_restored_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(tmp_path / "b")
     machine = ("--machine", "statemachines.counter:Counter")
