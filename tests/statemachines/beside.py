@@ -69,7 +69,7 @@ def run_beside(
             replica = restored(machine, replica)
             assert written(replica) == written(lives), f"seed {seed}: after {writes} the snapshots differ"
     assert written(replica) == written(lives), f"seed {seed}: in the end the snapshots differ"
-    check_machine(machine, commands[:60], hash_seeds=(seed,))
+    check_machine(machine, commands[:60], hash_seeds=() if seed else (1,))  # another process is dear
 
 
 def _reads(machine: type[Machine], call: tuple[str, tuple[Any, ...]]) -> bool:

@@ -126,4 +126,4 @@ def test_transactions_are_strictly_serializable_on_a_simulated_cluster() -> None
             actions.append(Append(key, random.getrandbits(60)) if random.random() < 0.5 else Read(key))
         await client.call(Lists.txn, tuple(actions))
 
-    simulate(Lists, workload, seeds=[1, 2], span="5s", check=check_list_append)
+    simulate(Lists, workload, seeds=[1], span="5s", check=check_list_append)
