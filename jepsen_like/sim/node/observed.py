@@ -15,11 +15,13 @@ from raftlog.core.message import (
     Heartbeat,
     HeartbeatAck,
     Message,
+    NotAMember,
     PreVoteRequest,
     PreVoteResponse,
     ReadIndexRequest,
     ReadIndexResponse,
     SnapshotOffer,
+    TimeoutNow,
     VoteRequest,
     VoteResponse,
 )
@@ -42,6 +44,8 @@ _KINDS: dict[type[Message | Forward | ForwardReply], str] = {
     ReadIndexRequest: "read-request",
     ReadIndexResponse: "read-answer",
     SnapshotOffer: "offer",
+    TimeoutNow: "timeout-now",
+    NotAMember: "not-a-member",
     Forward: "forward",
     ForwardReply: "forward-answer",
 }
