@@ -13,8 +13,8 @@ from raftlog.storage.snapshots.manifest import decode
 from raftlog.transport.bulk import MAX_PIECE, Bulk, ManifestWanted, NotThere, PieceWanted, Unreachable
 from raftlog.transport.events import OnEvent
 
-_TRIES = 20
-"""Questions in a row that may stay without an answer before a transfer is given up."""
+_PATIENCE = 10.0
+"""Seconds without an answer, at least, after which another node is asked: this one may be gone for good."""
 _PAUSE = 0.5
 """Seconds between two of them."""
 
@@ -127,13 +127,15 @@ class Fetching:
         return b"".join(pieces)
 
     async def _piece(self, peer: NodeId, wanted: PieceWanted) -> bytes | None:
-        for left in reversed(range(_TRIES)):
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        while True:
             try:
                 return await self._around.bulk.fetch(peer, wanted)
             except NotThere:
                 return None
             except Unreachable as problem:
-                if not left:
+                if loop.time() - asked >= _PATIENCE:
                     self._on_event(f"gave up a transfer: {problem}", {"group": self._group})
+                    return None
             await asyncio.sleep(_PAUSE)
-        return None
