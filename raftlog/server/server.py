@@ -353,6 +353,7 @@ class Server:
                     identity=Identity(self.node_id, None, self.options.machine.name),
                     cluster_id=cluster_id,
                     groups={META_GROUP: membership},
+                    restored=self._restored,
                     entropy=self._clock.entropy,
                     failpoints=self.options.failpoints,
                 )

@@ -40,7 +40,7 @@ from raftlog.storage.records import (
 from raftlog.storage.recovery import Examined, examine, settle
 from raftlog.storage.repair import alone, mend, set_aside
 from raftlog.storage.repair import plan as plan_repair
-from raftlog.storage.restored import adopt, load_restored
+from raftlog.storage.restored import Restored, adopt, load_restored
 from raftlog.storage.segment import Points, prepare, remove_unfinished
 from raftlog.storage.snapshots import PART_SIZE, Manifest, Snapshots
 from raftlog.storage.states import check_newest, newest_state, uncovered
@@ -109,16 +109,19 @@ class Wal:
         identity: Identity,
         cluster_id: ClusterId,
         groups: Mapping[GroupId, Membership],
+        restored: Restored | None = None,
         segment_size: int = SEGMENT_SIZE,
         entropy: Callable[[], int] = _entropy,
         failpoints: Failpoints = INERT,
     ) -> Identity:
         """Turn a waiting directory into a member's, in one step: a crash leaves it waiting or initialised.
 
-        Each log begins empty or, in a directory that was restored, after the state there is of that group.
+        Each log begins empty or, with `restored`, after the state there is of its group. A directory that holds a
+        restored state is refused unless that is given: a member that joins others must not bring a state of its own.
 
         Raises:
-            StorageRefused: it is initialised already, or its restored state is not whole or of this very cluster.
+            StorageRefused: it is initialised already; or its restored state is not the one given, not whole, or of this
+                very cluster.
             LogDamaged: what says which state was restored is unreadable.
             DiskError: the disk refused; the directory waits as before.
         """
@@ -127,7 +130,12 @@ class Wal:
             raise StorageRefused(f"node {identity.node:016x} is initialised already; nothing was changed")
         await remove_unfinished(disk, failpoints)
         bases = {group: SnapshotMeta(NOTHING, MembershipAt(0, each)) for group, each in groups.items()}
-        if (restored := await load_restored(disk)) is not None:
+        if await load_restored(disk) != restored:
+            raise StorageRefused(
+                f"node {identity.node:016x} holds a state that was restored to begin a new cluster with: it cannot "
+                "become a member otherwise; empty its directory first"
+            )
+        if restored is not None:
             bases |= await adopt(disk, restored, cluster_id, groups[META_GROUP], failpoints)
         body = Body()
         for group, base in sorted(bases.items()):

@@ -14,6 +14,7 @@ from raftlog.node.retention import Retention
 from raftlog.replay import Replays
 from raftlog.service import Service
 from raftlog.storage import DiskError, Identity, Wal
+from raftlog.storage.restored import load_restored
 from raftlog.storage.snapshots import PART_SIZE
 from raftlog.testing.bulk import SimBulk
 from raftlog.testing.clock import SimClock
@@ -59,6 +60,7 @@ class Host:
             identity=identity,
             cluster_id=self._world.cluster,
             groups=dict.fromkeys(self._world.groups, membership),
+            restored=await load_restored(self.disk),
             segment_size=SEGMENT,
             entropy=self._world.clock.entropy,
             failpoints=self._armed(),

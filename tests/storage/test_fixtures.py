@@ -122,7 +122,12 @@ def test_a_restored_directory_of_format_1_is_read_and_initialised() -> None:
         assert (restored.source, restored.machine) == (ClusterId(0xC0FFEE), "Counter")
         members = membership(1, identity.node)
         member = await Wal.bootstrap(
-            disk, identity=identity, cluster_id=ClusterId(5), groups={G0: members}, segment_size=4096
+            disk,
+            identity=identity,
+            cluster_id=ClusterId(5),
+            groups={G0: members},
+            restored=restored,
+            segment_size=4096,
         )
         wal = await Wal.open(disk, identity=member, segment_size=4096)
         for group, value in ((G0, 42), (G7, 49)):

@@ -43,13 +43,16 @@ async def restore(disk: SimDisk) -> Identity:
     return await making.finish(RESTORED, NODE)
 
 
-async def initialise(disk: SimDisk, cluster: ClusterId = NEW) -> Identity:
+async def initialise(
+    disk: SimDisk, cluster: ClusterId = NEW, restored: Restored | None = RESTORED
+) -> Identity:
     identity = await load_or_create(disk, Entropy(Random(3)))
     return await Wal.bootstrap(
         disk,
         identity=identity,
         cluster_id=cluster,
         groups={META_GROUP: MEMBERS},
+        restored=restored,
         segment_size=SEGMENT,
         entropy=Entropy(Random(4)).entropy,
     )
@@ -199,6 +202,25 @@ def test_the_state_never_goes_back_into_its_own_cluster() -> None:
             StorageRefused, match=r"a restore makes a new cluster and never goes back into the old"
         ):
             await initialise(disk, CLUSTER)
+        await hold(disk, await initialise(disk))
+
+    asyncio.run(tale())
+
+
+def test_a_state_is_brought_into_a_cluster_only_by_who_knows_of_it() -> None:
+    """Whoever joins a cluster that there is must not come with a state of another."""
+
+    async def tale() -> None:
+        disk = SimDisk(Random(1))
+        await restore(disk)
+        other = msgspec.structs.replace(RESTORED, manifests=RESTORED.manifests[:1])
+        for wrong in (None, other):
+            with pytest.raises(
+                StorageRefused, match=r"holds a state that was restored .* empty its directory first"
+            ):
+                await initialise(disk, restored=wrong)
+        with pytest.raises(StorageRefused, match="holds a state"):
+            await initialise(SimDisk(Random(2)))
         await hold(disk, await initialise(disk))
 
     asyncio.run(tale())
