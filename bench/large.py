@@ -31,6 +31,7 @@ _LEAD_IN = 0.3
 """Seconds of load before what is watched begins."""
 _PATIENCE = 3600.0
 _MIB = 1 << 20
+_AIMED = ("measured", "aim")
 
 
 class LongLog(msgspec.Struct, frozen=True):
@@ -374,6 +375,8 @@ async def _until_applied(operator: Operator, address: str, goal: int) -> None:
         with contextlib.suppress(Unreachable):
             groups = (await operator.status(address)).groups
             if groups and groups[0].applied >= goal:
+                if groups[0].first <= 1:
+                    raise ChildFailed(f"the node at {address} was given the whole log, not a snapshot")
                 return
         await asyncio.sleep(0.05)
     raise ChildFailed(f"the node at {address} did not catch up")
@@ -393,7 +396,7 @@ async def _ask_on(target: ClientLoad, keys: int, number: int, answers: Answers, 
 def tables(large: Large) -> Iterator[Table]:
     """For people."""
     if (log := large.log) is not None:
-        table = _table(f"a log of {log.entries:,} small entries, {log.keys:,} keys")
+        table = _table(f"a log of {log.entries:,} small entries, {log.keys:,} keys", *_AIMED)
         keep = Retention()
         table.add_row("written in", f"{log.writing_seconds:,.0f} s", "")
         table.add_row("restart until it serves", f"{log.restart_seconds:.1f} s", "10 s")
@@ -406,6 +409,7 @@ def tables(large: Large) -> Iterator[Table]:
     for taken in large.snapshots:
         table = _table(
             f"snapshots by {taken.by}, {taken.keys:,} keys: gaps between apply batches, ms",
+            *_AIMED,
             "p50",
             "p99",
             "own",
@@ -426,19 +430,20 @@ def tables(large: Large) -> Iterator[Table]:
         table.caption = f"{taken.bytes / _MIB:,.0f} MiB each; they took {took}"
         yield table
     if (fed := large.feeding) is not None:
-        table = _table(f"feeding a node {fed.keys:,} keys ({fed.bytes / _MIB:,.0f} MiB) under load", "during")
-        table.add_row("until it has caught up", "", "", f"{fed.seconds:.1f} s")
-        rates = f"{fed.put_per_second_before:,.0f}", "", f"{fed.put_per_second_during:,.0f}"
+        title = f"feeding a node {fed.keys:,} keys ({fed.bytes / _MIB:,.0f} MiB) under load"
+        table = _table(title, "before", "during")
+        table.add_row("until it has caught up", "", f"{fed.seconds:.1f} s")
+        rates = f"{fed.put_per_second_before:,.0f}", f"{fed.put_per_second_during:,.0f}"
         table.add_row("writes per second", *rates)
-        waits = f"{fed.longest_wait_before_ms:,.0f} ms", "", f"{fed.longest_wait_during_ms:,.0f} ms"
+        waits = f"{fed.longest_wait_before_ms:,.0f} ms", f"{fed.longest_wait_during_ms:,.0f} ms"
         table.add_row("longest wait for an answer", *waits)
         yield table
 
 
-def _table(title: str, *more: str) -> Table:
+def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("")
-    for name in ("measured", "aim", *more):
+    for name in columns:
         table.add_column(name, justify="right")
     return table
 
