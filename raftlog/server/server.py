@@ -41,6 +41,7 @@ from raftlog.storage import (
     keep_machine,
     load_or_create,
 )
+from raftlog.storage.identity import initialised
 from raftlog.storage.restored import Restored, load_restored
 from raftlog.transport.events import OnEvent, ignore
 from raftlog.transport.grpc_bulk import GrpcBulk
@@ -360,6 +361,8 @@ class Server:
             except DiskError as error:
                 return error
             except StorageRefused as error:
+                if not await initialised(self._disk):
+                    return AlreadyInitialised(str(error))  # its restored state is not whole, or not for this
                 # An earlier try wrote the log and failed before it could say so: the next start reads it.
                 return AlreadyInitialised(f"{error}. Start it again: it may be a member already")
             self._tell("initialised", cluster=f"{cluster_id:016x}", voters=len(membership.voters))
