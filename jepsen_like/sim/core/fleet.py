@@ -415,6 +415,8 @@ class Fleet:
         for load in ready.loads:
             self.counts["event/load-from-disk"] += 1
             takes = 100 + int(self._chance() * 2_000)
+            if host.slow_until > self._timeline.now:
+                takes = max(takes, host.latency)
             # What is read at once comes late: by then it may have been replaced, or compacted.
             early = self._read_for(host, load) if self._chance() < 0.5 else None
             due = max(self._timeline.now + takes, host.stalled_until)
