@@ -151,7 +151,7 @@ class Snapshotting:
         wal, index = self._around.wal, applier.applied.index
         kept = wal.snapshots.all(self._group)
         if len(kept) >= KEPT and kept[-KEPT].meta.last.index == index:
-            self._since = Since(index, now)
+            self._since, self._busy = Since(index, now), True
             return self._tidy()
         meta = SnapshotMeta(applier.applied, self._raft.membership_at(index), applier.log_time)
         way = self._way(applier, Point(meta, applier.digest), now)
@@ -223,6 +223,8 @@ class Snapshotting:
             await self._let_go()
         except DiskError as problem:
             self._failed(f"old snapshots stay: {problem}", self._around.clock.monotonic())
+        finally:
+            self._busy = False
 
     async def free(self) -> None:
         """The disk is full: let go of what is kept for others; where that is nothing, have a snapshot taken."""

@@ -8,6 +8,7 @@ import signal
 import threading
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -48,11 +49,18 @@ def main() -> None:
     job = read(asked, Job)
     if job is None:
         return
-    os.nice(0 if job.urgent else NICE)
+    _give_way(job)
     outcome = _do(job, _arriving(asked, job.stretches))
     answers.write(encode(outcome))
     answers.flush()
     os._exit(0)  # nothing here is worth the time of tidying up
+
+
+def _give_way(job: Job) -> None:
+    """To the nodes for processors, and be the first to go when the memory of this computer runs out."""
+    os.nice(0 if job.urgent else NICE)
+    with suppress(OSError):  # Linux alone has it
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _silence() -> None:
