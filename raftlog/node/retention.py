@@ -47,9 +47,9 @@ class Since(msgspec.Struct):
         self.entries += 1
         self.size += size
 
-    def overdue(self, retention: Retention) -> bool:
-        """Whether twice as much has come as should: making the last one took too long."""
-        return self.entries >= 2 * retention.entries or self.size >= 2 * retention.bytes
+    def overdue(self, retention: Retention, times: int) -> bool:
+        """Whether so many times as much has come as should."""
+        return self.entries >= times * retention.entries or self.size >= times * retention.bytes
 
     def due(self, retention: Retention, now: Micros) -> bool:
         """Whether it is time for the next."""

@@ -1,5 +1,6 @@
 """Takes snapshots of one group's state beside its work, and lets the log begin later once they are durable."""
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import Protocol, TypeAlias
@@ -14,7 +15,7 @@ from raftlog.machine.applier import Applier
 from raftlog.machine.contract import StateMachine
 from raftlog.node.offload import Offload
 from raftlog.node.retention import Retention, Since
-from raftlog.node.taking import Differs, NotTaken, Point, by_capture, by_replay
+from raftlog.node.taking import Differs, NotTaken, Outrun, Point, by_capture, by_replay
 from raftlog.replay import MachineSpec, Replays, spec_of
 from raftlog.replay.machine import NotImportable
 from raftlog.storage import Compacted, DiskError, LogDamaged, Wal
@@ -27,6 +28,10 @@ _RETRY_DIFFERENT: Micros = 600_000_000
 """How long, after one that differed from this node's state."""
 _REPLAYS = 2
 """Attempts by replay, one after the other, before one by capture."""
+_URGENT = 2
+"""Times as much as should have come since the last one: making that took too long."""
+_OUTRUN = 8
+"""The same while one is made by replay: it will not do."""
 _LOOK: Micros = 1_000_000
 """How often a group without new entries looks whether it holds up others."""
 _SELDOM: Micros = 60_000_000
@@ -88,6 +93,7 @@ class Snapshotting:
         self._not_before: Micros = now
         self._look_at: Micros = now
         self._busy = False
+        self._outrun = asyncio.Event()
         self._asked = False
         self._taken: EntryId | None = None
         self._compaction: tuple[Index, Micros] | None = None
@@ -123,6 +129,8 @@ class Snapshotting:
 
     def due(self, now: Micros) -> bool:
         """Whether `take` should be called; the state must be between two entries then."""
+        if self._busy and self._since.overdue(self._retention, _OUTRUN):
+            self._outrun.set()
         if self._busy or now < self._not_before:
             return False
         if (self._asked and self._beyond_newest) or self._since.due(self._retention, now):
@@ -163,9 +171,16 @@ class Snapshotting:
     def _way(self, applier: Applier, point: Point, now: Micros) -> Way | None:
         replays = self._around.replays
         if replays is not None and self._machine is not None and self._in_a_row < _REPLAYS:
-            urgent = self._since.overdue(self._retention)
+            self._outrun = asyncio.Event()
             return partial(
-                by_replay, self._around.wal, replays, self._group, self._machine, point, urgent=urgent
+                by_replay,
+                self._around.wal,
+                replays,
+                self._group,
+                self._machine,
+                point,
+                urgent=self._since.overdue(self._retention, _URGENT),
+                outrun=self._outrun,
             )
         try:
             view = applier.capture()
@@ -202,6 +217,9 @@ class Snapshotting:
         except Differs as difference:
             self.trouble = str(difference)
             self._failed(str(difference), self._around.clock.monotonic(), _RETRY_DIFFERENT)
+        except Outrun as reason:
+            self._in_a_row = _REPLAYS
+            self._failed(str(reason), self._around.clock.monotonic())
         except NotTaken as reason:
             self._in_a_row += 1
             self._failed(str(reason), self._around.clock.monotonic())

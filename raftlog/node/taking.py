@@ -1,8 +1,9 @@
 """The two ways to come by a snapshot: another process replays the log, or the state in use is captured and written."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Coroutine, Iterator
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -22,6 +23,10 @@ class Differs(NotTaken):
     """The log does not lead to the state that this node answers from."""
 
 
+class Outrun(NotTaken):
+    """The log grew much faster than the other process got on, or that one is stuck."""
+
+
 class Point(msgspec.Struct, frozen=True):
     """A state of this node, between two entries."""
 
@@ -37,20 +42,28 @@ class Surroundings(Protocol):
 
 
 async def by_replay(
-    wal: Wal, replays: Replays, group: GroupId, machine: MachineSpec, point: Point, *, urgent: bool
+    wal: Wal,
+    replays: Replays,
+    group: GroupId,
+    machine: MachineSpec,
+    point: Point,
+    *,
+    urgent: bool,
+    outrun: asyncio.Event,
 ) -> Manifest:
     """Have another process build the state at `point` from the newest snapshot and the log; it must be this node's.
 
-    It gives way to others unless it is `urgent`.
+    It gives way to others unless it is `urgent`. Whoever sets `outrun` ends it.
 
     Raises:
+        Outrun: it was ended.
         Differs: it is not. The snapshot is not used: nobody knows which of the two is right.
         NotTaken: as it says.
     """
     snapshots, newest, id = wal.snapshots, wal.snapshots.newest(group), wal.snapshots.draw()
     try:
         after = 0 if newest is None else newest.meta.last.index
-        manifest = await replays.make(
+        making = replays.make(
             cluster=snapshots.cluster,
             group=group,
             machine=machine,
@@ -61,6 +74,7 @@ async def by_replay(
             part_size=snapshots.part_size,
             urgent=urgent,
         )
+        manifest = await _unless(outrun, making)
         if manifest.digest != point.digest:
             raise Differs(_difference(manifest, newest, point))
         await snapshots.adopt(manifest)
@@ -71,6 +85,22 @@ async def by_replay(
     except (ReplayFailed, Compacted, LogDamaged, DiskError) as problem:
         await _sweep(snapshots, id)
         raise NotTaken(f"a snapshot could not be made by replay: {problem}") from problem
+
+
+async def _unless(outrun: asyncio.Event, work: Coroutine[Any, Any, Manifest]) -> Manifest:
+    """Do the work, but end it when it is outrun. Cancelled, it is over when this returns."""
+    making = asyncio.get_running_loop().create_task(work)
+    making.add_done_callback(lambda _: outrun.set())
+    try:
+        await outrun.wait()
+        if making.done():
+            return making.result()
+        raise Outrun("the process that replays the log was outrun by it, or is stuck: it was ended")
+    finally:
+        making.cancel()
+        await asyncio.wait((making,))
+        if not making.cancelled():
+            making.exception()  # told already, or of no interest to who no longer waits
 
 
 def _difference(made: Manifest, newest: Manifest | None, point: Point) -> str:

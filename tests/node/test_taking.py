@@ -31,12 +31,17 @@ class Gated:
         self.asked: list[Index] = []
         self.urgent: list[bool] = []
         self.told: asyncio.Queue[str] = asyncio.Queue()
+        self.ended = 0
 
     async def make(self, **job: Any) -> Manifest:
         """See `Replays.make`."""
         self.asked.append(job["meta"].last.index)
         self.urgent.append(job["urgent"])
-        reason = await self.told.get()
+        try:
+            reason = await self.told.get()
+        except asyncio.CancelledError:
+            self.ended += 1
+            raise
         if reason:
             raise ReplayFailed(reason)
         return Manifest(
@@ -105,6 +110,24 @@ def test_one_that_was_overtaken_by_the_log_makes_the_next_urgent() -> None:
 def world_applied(host: Host) -> Index:
     assert host.node is not None
     return host.node.status().applied
+
+
+def test_s19_one_that_the_log_outruns_is_ended_and_the_state_captured() -> None:
+    async def story() -> None:
+        replays = Gated()
+        world = await alone(replays)
+        (host,) = world.hosts
+        await add(world, 60)
+        await add(world, 7 * SMALL.entries)
+        assert replays.ended == 0, "too soon"
+        await add(world, SMALL.entries)
+        await asyncio.sleep(11)
+        assert replays.ended == 1
+        assert snapshots(host)[-1].index == world_applied(host)
+        assert len(replays.asked) == 1, "the same again would be outrun again"
+        await world.stop()
+
+    run(story(), seed=11)
 
 
 def test_after_one_by_capture_replay_is_tried_again() -> None:

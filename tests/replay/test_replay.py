@@ -85,7 +85,15 @@ class Story:
         """Take a snapshot in another process."""
         processes = processes or self.processes()
         try:
-            await by_replay(self.wal, processes, META_GROUP, self.machine, self.point, urgent=False)
+            await by_replay(
+                self.wal,
+                processes,
+                META_GROUP,
+                self.machine,
+                self.point,
+                urgent=False,
+                outrun=asyncio.Event(),
+            )
         finally:
             processes.close()
 
