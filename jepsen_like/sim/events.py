@@ -4,6 +4,7 @@ from jepsen_like.sim.notation import membership_text, node_text
 from raftlog.core.ids import NodeId
 from raftlog.core.ready import (
     Event,
+    Fenced,
     Healed,
     LeftGroup,
     MembershipChanged,
@@ -12,7 +13,9 @@ from raftlog.core.ready import (
     PeerImpaired,
     RoleChanged,
     SnapshotContradicts,
+    StatesDiffer,
     TransferEnded,
+    Unfenced,
 )
 
 
@@ -38,5 +41,12 @@ def event_text(node: NodeId, event: Event) -> str:
             return f"{who} {how} the membership of {event.at}: {membership_text(event.membership)}"
         case LeftGroup():
             return f"{who} is no member as of {event.at}"
+        case StatesDiffer(difference=found):
+            where = f"since some entry of {found.first} to {found.last}"
+            return f"{who} has another state than {node_text(found.peer)} {where}"
+        case Fenced():
+            return f"{who} is fenced: {event.reason}"
+        case Unfenced():
+            return f"{who} is let out at {event.at}"
         case TransferEnded():
             return f"{who} hands over to {node_text(event.target)} no more: {event.reason}"

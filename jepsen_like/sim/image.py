@@ -47,6 +47,8 @@ class Image:
     """The newest; None before there is one, and the state is the first one then."""
     impaired: bool = False
     """Entries it may have acknowledged were lost."""
+    fenced: str = ""
+    """Why its state may not be shown."""
     memberships: list[MembershipAt] = field(init=False)
     """Those set by entries, oldest first."""
 
@@ -143,6 +145,7 @@ class Image:
             last_log_time=self.entries[-1].log_time if self.entries else self.base.log_time,
             snapshot=None if self.snapshot is None else self.snapshot.meta.last,
             impaired=self.impaired,
+            fenced=self.fenced,
         )
 
     def meta_at(self, index: Index) -> SnapshotMeta:
@@ -164,7 +167,9 @@ class Image:
 
     def copy(self) -> "Image":
         """An image that changes by itself."""
-        return Image(self.base, self.hard_state, list(self.entries), self.snapshot, self.impaired)
+        return Image(
+            self.base, self.hard_state, list(self.entries), self.snapshot, self.impaired, self.fenced
+        )
 
 
 def _memberships(entries: Sequence[Entry]) -> list[MembershipAt]:

@@ -31,6 +31,7 @@ from raftlog.storage.inspect import (
 from raftlog.storage.records import (
     Close,
     EntryRecord,
+    FenceRecord,
     HardStateRecord,
     Impairment,
     Mark,
@@ -171,6 +172,8 @@ def _report_lines(directory: Path, report: Report) -> Iterator[str]:
         )
         if group.impairment:
             yield f"group {group.group} is IMPAIRED until other nodes have told it the rest: {group.impairment}"
+        if group.fenced:
+            yield f"group {group.group} is FENCED until it has the state of a peer: {group.fenced}"
     for snapshot in report.snapshots:
         yield (
             f"snapshot of group {snapshot.group} at {snapshot.at}: {snapshot.bytes} bytes in {snapshot.parts} parts"
@@ -207,6 +210,7 @@ def _report_value(report: Report) -> dict[str, object]:
                 "last": group.last,
                 "base": str(group.base),
                 "impairment": group.impairment,
+                "fenced": group.fenced,
             }
             for group in report.groups
         ],
@@ -325,6 +329,8 @@ def _fields(record: Record, *, payloads: bool) -> dict[str, object]:
                 "reason": record.reason or "healed",
             }
             return fields if record.base is None else {**fields, "base": str(record.base.last)}
+        case FenceRecord():
+            return {"kind": "fence", "group": record.group, "reason": record.reason or "let out"}
         case SparseIndex():
             return {"kind": "index", "group": record.group, "points": len(record.points)}
         case Mark():

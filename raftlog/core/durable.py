@@ -64,6 +64,8 @@ class Recovered(msgspec.Struct, frozen=True):
     """The newest durable snapshot of the state, at or after the base; None: it is the base."""
     impaired: bool = False
     """Something this node may have acknowledged had to be given up as damaged (D10); its log ends before that."""
+    fenced: str = ""
+    """Why the state this node had may not be shown to anybody; empty: it may."""
 
 
 def fresh(membership: Membership) -> Recovered:

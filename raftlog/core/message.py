@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from raftlog.core.digests import Checkpoint
 from raftlog.core.entry import Entry
 from raftlog.core.ids import EntryId, GroupId, Index, Micros, NodeId, RequestId, Term
 
@@ -94,6 +95,10 @@ class Heartbeat(Envelope, frozen=True, kw_only=True):
     commit: Index
     vote_span: Micros
     """For this long after receipt the receiver refuses votes, whatever its own settings."""
+    compare: Checkpoint | None = None
+    """A digest of the leader's own state: the receiver compares, and says what it has there."""
+    decided: tuple[Checkpoint, ...] = ()
+    """Digests that a quorum agrees on: a state that differs there is wrong."""
 
 
 class HeartbeatAck(Envelope, frozen=True, kw_only=True):
@@ -105,6 +110,10 @@ class HeartbeatAck(Envelope, frozen=True, kw_only=True):
     """The running digest of the sender's state machine at `applied` (u64)."""
     full: bool = False
     """Its disk has no space for further commands: sending them is of no use."""
+    checkpoints: tuple[Checkpoint, ...] = ()
+    """Digests to compare: the newest ones, and that at the index the leader named. None of a state not yet restored."""
+    wants: Index | None = None
+    """It has lost its state, or may not use it: it needs a snapshot that reaches at least this far."""
 
 
 class ReadIndexRequest(Envelope, frozen=True, kw_only=True):

@@ -19,7 +19,10 @@ class Outbox:
     install: SnapshotMeta | None = None
     fetch: Fetch | None = None
     healed: bool = False
+    fenced: str | None = None
+    snapshot_wanted: bool = False
 
     def __bool__(self) -> bool:
         said = self.messages or self.after_sync or self.loads or self.reads or self.events
-        return bool(said or self.install or self.fetch or self.healed)
+        marks = self.healed or self.fenced is not None or self.snapshot_wanted
+        return bool(said or marks or self.install or self.fetch)

@@ -6,6 +6,7 @@ from random import Random
 from typing import Final
 
 from raftlog.core.change import Change as MembershipChange
+from raftlog.core.digests import Difference
 from raftlog.core.durable import HardState, Recovered, SnapshotMeta
 from raftlog.core.entry import Entry
 from raftlog.core.ids import EntryId, GroupId, Index, Micros, NodeId, RequestId
@@ -211,6 +212,8 @@ class Raft:
             state.outbox.events.append(SnapshotContradicts(meta.last, problem))
             return
         if meta.last.index <= state.committed:
+            if state.takes_state(meta):
+                state.reinstall(meta, digest)
             return
         if meta.last.term > state.term:
             state.adopt(meta.last.term)
@@ -234,6 +237,16 @@ class Raft:
             self._installing -= 1
             self._state.installing = self._installing > 0
 
+    def state_lost(self, reason: str, now: Micros) -> None:
+        """The driver cannot build the state of the state machine from what is here: get it from the leader.
+
+        Until it has it, this node does not lead; it votes and acknowledges, for its log is whole.
+        """
+        self._at(now)
+        self._state.fence.wants_state = True
+        if not isinstance(self._role, Follower):
+            self._change(Follow(None, reason))
+
     def entries_loaded(
         self, peer: NodeId, first: Index, entries: tuple[Entry, ...] | Missing, now: Micros
     ) -> None:
@@ -241,14 +254,20 @@ class Raft:
         self._at(now)
         self._change(self._role.loaded(peer, first, entries))
 
-    def applied(self, index: Index, digest: int, now: Micros) -> None:
-        """The state machine has applied everything up to `index`; `digest` is its running digest there."""
+    def applied(self, index: Index, digest: int | None, now: Micros) -> None:
+        """The state machine has applied everything up to `index`; `digest` is its running digest there.
+
+        Digests of any indexes may be left out, or all of them: what is not known is not compared.
+        """
         state = self._state
         self._at(now)
         assert state.applied <= index <= state.handed, (
             f"applied {index}, outside {state.applied}..{state.handed}"
         )
-        state.applied, state.digest = index, digest
+        state.applied = index
+        if digest is not None:
+            state.digest = digest
+            state.digests.note(index, digest)
         self._role.applied(index)
 
     def campaign(self, now: Micros) -> None:
@@ -271,6 +290,12 @@ class Raft:
         state.hole = index if state.hole is None else min(state.hole, index)
         if not isinstance(self._role, Follower):
             self._change(Follow(None, f"its log is damaged at entry {index}"))
+
+    def readable(self, index: Index, now: Micros) -> None:
+        """The entry at `index`, which was reported as `damaged`, can be read after all."""
+        self._at(now)
+        if self._state.hole == index:
+            self._state.hole = None
 
     # -- outputs
 
@@ -299,6 +324,8 @@ class Raft:
             reads=tuple(outbox.reads),
             fetch=outbox.fetch,
             healed=outbox.healed,
+            fenced=outbox.fenced,
+            snapshot_wanted=outbox.snapshot_wanted,
             events=tuple(outbox.events),
         )
         if made.writes:
@@ -384,6 +411,26 @@ class Raft:
         """Whether a membership that may be in force names this node; False for a stranger, and once it is removed."""
         return self._state.is_member and not self._state.expelled
 
+    @property
+    def snapshot(self) -> EntryId:
+        """The snapshot that the state comes from after a restart, as far as the core was told."""
+        return self._state.snapshot
+
+    @property
+    def first_index(self) -> Index:
+        """The first entry that the log still has, or would have."""
+        return self._state.log.first
+
+    @property
+    def fenced(self) -> str:
+        """Why the state may not be shown to anybody; empty: it may."""
+        return self._state.fence.reason
+
+    @property
+    def wants_state(self) -> bool:
+        """Whether it waits for a state from its leader."""
+        return self._state.fence.wants_state
+
     def membership_at(self, index: Index) -> MembershipAt:
         """The membership that was in force at an index of the retained log."""
         return self._state.membership_at(index)
@@ -412,6 +459,8 @@ class Raft:
             impaired=state.impaired,
             full=state.room is not None,
             slow=state.slow,
+            fenced=state.fence.reason,
+            differs=self.differs,
             digest=state.digest,
             runs=state.log.runs,
             membership=state.membership,
@@ -421,6 +470,14 @@ class Raft:
             transferring=self._role.transferring,
             peers=self._peer_status(),
         )
+
+    @property
+    def differs(self) -> tuple[Difference, ...]:
+        """Whose state is known not to be the same as this node's: see `Status.differs`."""
+        if isinstance(self._role, Leader):
+            return self._role.comparison.differences
+        differs = self._state.fence.differs
+        return () if differs is None else (differs,)
 
     def _peer_status(self) -> tuple[PeerStatus, ...]:
         if not isinstance(self._role, Leader):

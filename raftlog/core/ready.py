@@ -9,12 +9,15 @@ The driver owes exactly this:
    `Raft.storage_done` with its `hard_state` and the id of its last entry (a Ready that writes nothing counts as synced
    once all earlier writes are);
 4. read each of `loads` and answer it with `Raft.entries_loaded`;
-5. restore the state machine from the snapshot `install` stands for, before anything else is applied;
+5. restore the state machine from the snapshot `install` stands for, before anything else is applied; where the node is
+   fenced, every other snapshot of the group must be gone for good before it is let out;
 6. apply `apply`, in order and in batches of its own choosing, and report progress with `Raft.applied`;
 7. answer `reads` once the state machine has applied up to their index;
 8. get the snapshot that `fetch` names and report it with `Raft.snapshot_fetched` or `Raft.fetch_failed`;
 9. once `healed` is set, let storage forget that this node was impaired;
-10. show `events` to people.
+10. once `fenced` is set, have storage remember it, or forget it where it is empty, in order with the writes;
+11. once `snapshot_wanted` is set, take a snapshot soon, for a peer that has lost its state;
+12. show `events` to people.
 
 It may start the next Ready before the write of this one is done.
 """
@@ -24,6 +27,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from raftlog.core.digests import Difference
 from raftlog.core.durable import HardState, SnapshotMeta
 from raftlog.core.entry import Entry
 from raftlog.core.ids import EntryId, Index, Micros, NodeId, RequestId, Term
@@ -64,6 +68,8 @@ class Fetch(msgspec.Struct, frozen=True):
 
     peer: NodeId
     last: EntryId
+    only: bool = False
+    """From `peer` and nobody else: its state is that of a quorum."""
 
 
 class ReadReleased(msgspec.Struct, frozen=True):
@@ -153,6 +159,24 @@ class TransferEnded(msgspec.Struct, frozen=True):
     reason: str
 
 
+class StatesDiffer(msgspec.Struct, frozen=True):
+    """The state here and another node's were found to differ. Who is right is for a quorum to say."""
+
+    difference: Difference
+
+
+class Fenced(msgspec.Struct, frozen=True):
+    """A quorum contradicts the state here: it is shown to nobody, and replaced."""
+
+    reason: str
+
+
+class Unfenced(msgspec.Struct, frozen=True):
+    """The state here is again that of a quorum."""
+
+    at: Index
+
+
 Event: TypeAlias = (
     RoleChanged
     | PeerImpaired
@@ -163,6 +187,9 @@ Event: TypeAlias = (
     | MembershipChanged
     | LeftGroup
     | TransferEnded
+    | StatesDiffer
+    | Fenced
+    | Unfenced
 )
 
 
@@ -184,7 +211,15 @@ class Ready(msgspec.Struct, frozen=True):
     reads: tuple[Read, ...] = ()
     fetch: Fetch | None = None
     healed: bool = False
+    fenced: str | None = None
+    """The mark that keeps a wrong state from being shown after a restart; empty: take it away."""
+    snapshot_wanted: bool = False
     events: tuple[Event, ...] = ()
+
+    @property
+    def marks(self) -> bool:
+        """Whether something about the node itself has to reach the disk; no input reports that it has."""
+        return self.healed or self.fenced is not None
 
     @property
     def writes(self) -> bool:

@@ -4,14 +4,24 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+from raftlog.core.digests import Digests
 from raftlog.core.durable import HardState, Recovered, SnapshotMeta
 from raftlog.core.entry import Entry, EntryKind, seal
+from raftlog.core.fence import Fence
 from raftlog.core.ids import EntryId, GroupId, Index, Micros, NodeId, Term
 from raftlog.core.log import Log
 from raftlog.core.membership import Membership, MembershipAt, decode_membership
 from raftlog.core.message import Envelope, Message
 from raftlog.core.outbox import Outbox
-from raftlog.core.ready import Healed, IndexRange, LeftGroup, MembershipChanged, MessageRefused
+from raftlog.core.ready import (
+    Fenced,
+    Healed,
+    IndexRange,
+    LeftGroup,
+    MembershipChanged,
+    MessageRefused,
+    Unfenced,
+)
 from raftlog.core.settings import MAX_VOTE_SPAN, Settings
 
 ENTRY_ROOM = 1024
@@ -38,8 +48,10 @@ class State:
         "applied",
         "committed",
         "digest",
+        "digests",
         "dragging",
         "expelled",
+        "fence",
         "fetching",
         "group",
         "handed",
@@ -95,6 +107,9 @@ class State:
         self.handed: Index = self.snapshot.index
         self.applied: Index = self.snapshot.index
         self.digest = 0
+        self.digests = Digests()
+        """What is known of the running digest of the state as it is now."""
+        self.fence = Fence(reason=recovered.fenced, wants_state=bool(recovered.fenced))
         self.synced = recovered.hard_state
         """Term and vote as they are on disk."""
         self.unwritten: list[Entry] = []
@@ -186,7 +201,8 @@ class State:
         that, if nobody else has its entry (thesis 4.2.2).
         """
         voter = any(at.membership.may_vote(self.node) for at in self.possible)
-        return self.may_lead and self.whole and not self.expelled and voter
+        able = self.may_lead and self.whole and self.fence.lets_lead
+        return able and not self.expelled and voter
 
     @property
     def slow(self) -> bool:
@@ -324,8 +340,52 @@ class State:
         self._begin_after(meta)
         self.snapshot = at
         self.committed = self.handed = self.applied = at.index
+        self._stand_at(meta, digest)
+
+    def takes_state(self, meta: SnapshotMeta) -> bool:
+        """Whether the log goes on from this snapshot with what is decided and durable here."""
+        index = meta.last.index
+        reaches = self.log.base.last.index <= index <= min(self.committed, self.log.durable)
+        return self.fence.wants_state and reaches and self.log.matches(meta.last)
+
+    def reinstall(self, meta: SnapshotMeta, digest: int) -> None:
+        """Throw the state away for that of a durable, fetched snapshot, which may be older.
+
+        What is applied goes back, and nothing else: the log from there on is here, and what is decided stays decided.
+        Only for who wants a state; whoever waited for an answer from the old one has been told that there is none.
+        """
+        index = meta.last.index
+        assert self.takes_state(meta), (
+            f"a state at {meta.last} does not go with a log of {self.log.runs}, committed up to {self.committed}"
+        )
+        self.snapshot = meta.last
+        self.handed = self.applied = index
+        self._stand_at(meta, digest)
+
+    def _stand_at(self, meta: SnapshotMeta, digest: int) -> None:
+        """The state is another one from now on; its digest counts once the driver has it."""
         self.digest = digest
+        self.digests.clear()
+        self.fence.wants_state = False
+        self.fence.restored_at = meta.last.index
         self.outbox.install = meta
+
+    def contradicted(self, last: Index) -> None:
+        """A quorum has another state after `last`: show this one to nobody, and replace it."""
+        first, last = self.fence.range_to(last)
+        self.fence.wants_state = True
+        if not self.fence.up:
+            self.fence.reason = (
+                f"its state differs from that of a quorum since some entry of {first} to {last}"
+            )
+            self.outbox.fenced = self.fence.reason
+            self.outbox.events.append(Fenced(self.fence.reason))
+
+    def let_out(self, at: Index) -> None:
+        """The state has come from a peer, and what it has become since then is what a quorum has."""
+        self.fence.reason = ""
+        self.outbox.fenced = ""
+        self.outbox.events.append(Unfenced(at))
 
     def _begin_after(self, base: SnapshotMeta) -> None:
         index = base.last.index

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from raftlog.core.digests import Difference
 from raftlog.core.durable import TermRun
 from raftlog.core.ids import GroupId, Index, NodeId, Term
 from raftlog.core.membership import Membership
@@ -45,6 +46,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Its disk has no space for further commands."""
     slow: bool
     """Its disk took an election timeout over a write, or is at one that long, and was not prompt since."""
+    fenced: str
+    """Why its state is shown to nobody, though its log is sound; empty: it is not fenced."""
+    differs: tuple[Difference, ...]
+    """Whose state is known not to be the same: of a leader all such followers, of a follower its leader."""
     digest: int
     runs: tuple[TermRun, ...]
     """Where each term begins in the retained log; the first run is the base's."""

@@ -44,13 +44,15 @@ class Applying:
         self._stop: ApplyStopped | None = None
         """Why it is left alone."""
         self.lost: Index | None = None
-        """What comes next and cannot be read: nothing more is applied in this process."""
+        """What comes next and cannot be read: nothing more is applied until it can be."""
         self._furthest: Index = 0
         """How far any state of this process has come."""
         self._awaited: Index | None = None
         """The snapshot whose state is being restored: nothing is applied before it is here."""
         self.refused = ""
         """Why the snapshot that is here cannot be restored by this node."""
+        self.held_up = ""
+        """Why the state that is waited for does not come."""
         self.applier = Applier(
             make, group=group, clock=clock.monotonic, on_slow=self._slow, on_fault=self._faulted
         )
@@ -84,7 +86,9 @@ class Applying:
             return f"applying has stopped: entry {self.lost} cannot be read"
         if self.refused:
             return f"the state cannot be restored: {self.refused}"
-        return str(self._stop) if self._stop is not None else None
+        if self._stop is not None:
+            return str(self._stop)
+        return self.held_up or None
 
     @property
     def presentable(self) -> bool:
@@ -102,6 +106,9 @@ class Applying:
         self._ahead.clear()
         self._begun = None
         self._awaited = index
+        self.refused = self.held_up = ""
+        if self.lost is not None and self.lost <= index:
+            self.lost = None
         self._furthest = max(self._furthest, index)
         self.wanted = max(self.wanted, index)
 
@@ -110,16 +117,29 @@ class Applying:
         if index != self._awaited:
             return False
         self._awaited = None
+        self.held_up = ""
         self.applier.install(rebuilt)
         return True
 
+    def begin_anew(self) -> None:
+        """The log begins with the first entry: apply it to the machine's first state."""
+        self._ahead.clear()
+        self._begun = self._awaited = None
+        if self.applier.applied.index:
+            self.applier.reset()
+
     def not_restored(self, reason: str) -> None:
-        """It cannot be had: nothing more is applied in this process."""
+        """It cannot be had: nothing more is applied until another one is there."""
         self.refused = reason
 
     def give_up(self, index: Index) -> None:
         """The entry at `index` comes next and cannot be read."""
         self.lost = index
+
+    def found(self, index: Index) -> None:
+        """The entry at `index` can be read again."""
+        if self.lost == index:
+            self.lost = None
 
     def feed(self, entries: Sequence[Entry]) -> None:
         """Hand over the entries from `next` on."""

@@ -47,6 +47,10 @@ class Fetching:
         self._on_event = on_event
         self._ended = False
         self._fetched: Manifest | None = None
+        self._turn = asyncio.Lock()
+        """Of fetching one and dropping another: the same may be fetched again."""
+        self.taken: Manifest | None = None
+        """The last one that the core was told of."""
 
     def begin(self, fetch: Fetch) -> None:
         """Do what the core asked for."""
@@ -60,14 +64,28 @@ class Fetching:
         if fetched is None:
             self._raft.fetch_failed(now)
         else:
+            self.taken = fetched
             self._raft.snapshot_fetched(fetched.meta, fetched.digest, now)
+            if fetched.meta.last.index > self._raft.snapshot_index:
+                self._around.start_aside(self._drop(fetched))
+
+    async def _drop(self, manifest: Manifest) -> None:
+        """The core does not want it: it must not be the newest at the next start."""
+        async with self._turn:
+            if manifest.meta.last.index <= self._raft.snapshot_index:
+                return  # it has got there by itself
+            try:
+                await self._around.wal.snapshots.drop(manifest)
+            except DiskError as problem:
+                self._on_event(f"an unwanted snapshot stays: {problem}", {"group": self._group})
 
     async def _fetch(self, fetch: Fetch) -> None:
         try:
-            for peer in self._order(fetch.peer):
-                if (manifest := await self._from(peer, fetch)) is not None:
-                    self._fetched = manifest
-                    return
+            async with self._turn:
+                for peer in [fetch.peer] if fetch.only else self._order(fetch.peer):
+                    if (manifest := await self._from(peer, fetch)) is not None:
+                        self._fetched = manifest
+                        return
         except DiskError as problem:
             self._on_event(f"a snapshot could not be received: {problem}", {"group": self._group})
         finally:

@@ -144,7 +144,7 @@ class Node:
         self._transport.bind(self)
         self.bulk.serve(self)
         for replica in self._replicas.values():
-            replica.restoring.newest()
+            replica.restoring.begin()
         self._writing = self._tasks.create_task(self.writer.run(), name="writer")
         self._pumping = self._tasks.create_task(self._run(), name="pump")
         self.kick()
@@ -257,12 +257,15 @@ class Node:
         holes = tuple(f"the log has a hole: {hole}" for hole in self.wal.damage)
         troubles = (replica.applying.trouble for replica in self._replicas.values())
         states = (replica.snapshotting.trouble for replica in self._replicas.values())
+        doubts = (doubt for replica in self._replicas.values() for doubt in replica.doubts)
         of_state = (trouble for trouble in (*troubles, *states) if trouble is not None)
-        return (*holes, *self.disk.sentences, *of_state)
+        return (*holes, *self.disk.sentences, *of_state, *doubts)
 
     def newest_snapshot(self, group: GroupId) -> Manifest | None:
-        """The newest durable one of a group."""
-        return self.wal.snapshots.newest(group)
+        """The newest durable one of a group; none of one whose state is not to be trusted."""
+        replica = self._replicas.get(group)
+        trusted = replica is not None and not replica.raft.fenced
+        return self.wal.snapshots.newest(group) if trusted else None
 
     def snapshot_soon(self, group: GroupId, covers: Index) -> Making:
         """Have one taken that reaches `covers`, which is applied here, unless there is one; and how far that is."""
@@ -312,7 +315,7 @@ class Node:
         snapshots = self.wal.snapshots
         match wanted:
             case ManifestWanted(group=group):
-                newest = snapshots.newest(group)
+                newest = self.newest_snapshot(group)
                 if newest is None:
                     return None
                 snapshots.given(newest, self.clock.monotonic())
@@ -320,6 +323,8 @@ class Node:
             case PieceWanted():
                 manifest = snapshots.find(SnapshotId(wanted.snapshot))
                 if manifest is None or wanted.part > len(manifest.parts):
+                    return None
+                if self.newest_snapshot(manifest.group) is None:
                     return None
                 snapshots.given(manifest, self.clock.monotonic())
                 try:

@@ -43,6 +43,10 @@ class Refusals:
         reason = "this node's disk is full or hangs, and it lacks what is decided since; ask another"
         return self.refused(reason, self._retry_after)
 
+    def fenced(self, reason: str) -> Result:
+        """Its state is wrong."""
+        return self.refused(f"this node is fenced: {reason}; ask another", self._retry_after)
+
     def unreachable(self) -> Result:
         """The leader this node knows may just have died: naming it as the one to ask would send clients in circles."""
         reason = f"the leader, {self.leader_address}, cannot be reached from this node"

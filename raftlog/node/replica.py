@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import Protocol
 
@@ -35,15 +36,16 @@ from raftlog.node.fetching import Fetching
 from raftlog.node.forwards import Arrivals, Forwards, reply_to
 from raftlog.node.limits import Limits
 from raftlog.node.offload import Offload
+from raftlog.node.reading import Reading
 from raftlog.node.reads import ReadDone, Reads
 from raftlog.node.refusals import Refusals, refuse_all
 from raftlog.node.restoring import Restoring
 from raftlog.node.retention import Retention
 from raftlog.node.snapshotting import Snapshotting
-from raftlog.node.telling import tell
+from raftlog.node.telling import difference_text, tell
 from raftlog.node.writer import Writer
 from raftlog.replay import Replays
-from raftlog.storage import Compacted, DiskError, LogDamaged, Wal
+from raftlog.storage import DiskError, Wal
 from raftlog.transport.bulk import Bulk
 from raftlog.transport.events import OnEvent
 from raftlog.transport.frames import Forward, ForwardReply
@@ -119,8 +121,9 @@ class Replica:
             node=node, group=group, recovered=recovered, settings=settings, random=random, now=now
         )
         self.applying = Applying(machine, group, around.clock, on_event, around.failpoints)
-        self.restoring = Restoring(around, group, self.raft, self.applying, on_event)
         self.snapshotting = Snapshotting(around, group, self.raft, retention, machine, on_event)
+        self.restoring = Restoring(around, group, self.raft, self.applying, self.snapshotting, on_event)
+        self._reading = Reading(around, group, on_event)
         self._fetching = Fetching(around, node, group, self.raft, on_event)
         self._words = Refusals(node, self.raft, settings.heartbeat)
         self._inbox: deque[Message] = deque()
@@ -133,6 +136,8 @@ class Replica:
         self._feeding = False
         self._replay_to: Index = max(recovered.hard_state.commit, self.raft.snapshot_index)
         self._led = False
+        self._renounced = False
+        """It does not lead, since it cannot apply."""
         self._gathers_until: Micros = 0
         self._gathering: Micros | None = None
         """Until when commands are held back only to gather, if any are."""
@@ -158,6 +163,8 @@ class Replica:
 
     def query(self, machine: int, body: bytes) -> Result:
         """Answer a query from the present state; refused while that is half changed or being built anew."""
+        if reason := self.raft.fenced:
+            return self._words.fenced(reason)
         if not self.applying.presentable:
             return self._words.cannot_apply()
         return self.applying.applier.query(body, machine=machine)
@@ -173,6 +180,8 @@ class Replica:
     @property
     def serving(self) -> bool:
         """Whether it has caught up with what it had committed when it started, and knows a leader."""
+        if self.raft.fenced:
+            return False
         caught_up = self.applying.presentable and self.applying.applier.applied.index >= self._replay_to
         return caught_up and self.raft.leader is not None
 
@@ -196,6 +205,15 @@ class Replica:
         return self.raft.status()
 
     @property
+    def doubts(self) -> tuple[str, ...]:
+        """What is wrong with its state, or may be, one sentence each."""
+        reason = self.raft.fenced
+        fenced = (f"fenced, it answers nobody until it has a peer's state: {reason}",) if reason else ()
+        return fenced + tuple(
+            f"{difference_text(each)}; a quorum has yet to say which is right" for each in self.raft.differs
+        )
+
+    @property
     def leader_address(self) -> str | None:
         """Client address of the leader when that is another node and known."""
         return self._words.leader_address
@@ -207,6 +225,10 @@ class Replica:
         raft = self.raft
         self.snapshotting.report(now)
         self._fetching.report(now)
+        self.restoring.report(now)
+        if (found := self._reading.take_found()) is not None:
+            self.raft.readable(found, now)
+            self.applying.found(found)
         if self._failpoints.armed and self._inbox and self._failpoints.fails("replica.before_step"):
             self._inbox.clear()
         while self._inbox:
@@ -386,14 +408,17 @@ class Replica:
             self._failpoints.hit_now("replica.before_perform")
         for message in ready.messages:
             self._around.send(message, message.to)
-        if ready.writes or ready.healed or ready.messages_after_sync:
+        if ready.writes or ready.marks or ready.messages_after_sync:
             if self._failpoints.armed:
                 self._failpoints.hit_now("replica.before_submit")
             self._around.writer.submit(self, ready)
         for load in ready.loads:
-            self._around.start(self._load(load))
+            self._around.start_aside(self._load(load))
         if ready.install is not None:
-            self.restoring.begin(ready.install)
+            fetched = self._fetching.taken
+            assert fetched is not None, "nothing was fetched, so nothing can be installed"
+            assert fetched.meta == ready.install, f"{ready.install} is to be installed, fetched was {fetched}"
+            self.restoring.install(fetched)
         if ready.apply is not None:
             self.applying.wanted = ready.apply.last
         for read in ready.reads:
@@ -402,6 +427,8 @@ class Replica:
                     self._release(read)
                 case ReadRefused():
                     self._reads.refused(read.id, self._words.not_leader(known=read.leader is not None))
+        if ready.snapshot_wanted:
+            self.snapshotting.ask()
         if ready.fetch is not None:
             self._fetching.begin(ready.fetch)
         for event in ready.events:
@@ -445,6 +472,9 @@ class Replica:
         if self.applying.stopped:
             self._renounce(now)
             return True
+        if self._renounced and self.applying.presentable:
+            self._renounced = False
+            self.raft.allow_leading(True, "", now)
         if self.applying.busy:
             self._around.kick()
         if self.applying.presentable:
@@ -469,6 +499,7 @@ class Replica:
         if self.applying.lost is not None:
             self.raft.damaged(self.applying.lost, now)
         else:
+            self._renounced = True
             self.raft.allow_leading(False, "it cannot apply what it decides", now)
         self._reads.abandon(self._words.cannot_apply())
 
@@ -483,27 +514,32 @@ class Replica:
             applying.feed(entries)
         else:
             self._feeding = True
-            self._around.start(self._read_to_apply(want))
+            self._around.start_aside(self._read_to_apply(want))
 
     async def _read_to_apply(self, want: IndexRange) -> None:
-        points = self._failpoints
-        try:
-            if points.armed:
-                await points.hit("applying.before_read", DiskError)
-            entries = await self._around.wal.read(
-                self.group, want.first, want.last, max_bytes=self._limits.apply
-            )
-            if points.armed:
-                await points.hit("applying.before_feed", DiskError)
-        except (LogDamaged, DiskError) as problem:
-            self._on_event(f"cannot apply on: {problem}", {"group": self.group, "index": want.first})
-            self.applying.give_up(want.first)
-            self._around.kick()
-            return
+        entries = await self._reading.read(want.first, partial(self._entries_to_apply, want))
         self._feeding = False
-        if self.applying.hungry and entries[0].index == self.applying.next:
-            self.applying.feed(entries)
+        if self.applying.hungry and self.applying.next == want.first:  # no other state has come meanwhile
+            match entries:
+                case Missing.DAMAGED:
+                    self._on_event(
+                        f"cannot apply on: entry {want.first} cannot be read", {"group": self.group}
+                    )
+                    self.applying.give_up(want.first)
+                case Missing.COMPACTED:
+                    self.restoring.begin()
+                case _:
+                    self.applying.feed(entries)
         self._around.kick()
+
+    async def _entries_to_apply(self, want: IndexRange) -> tuple[Entry, ...]:
+        points, wal = self._failpoints, self._around.wal
+        if points.armed:
+            await points.hit("applying.before_read", DiskError)
+        entries = await wal.read(self.group, want.first, want.last, max_bytes=self._limits.apply)
+        if points.armed:
+            await points.hit("applying.before_feed", DiskError)
+        return entries
 
     def _commands_of(self, entry: Entry) -> Sequence[Command] | None:
         """The commands of an entry this node created need no decoding."""
@@ -532,13 +568,13 @@ class Replica:
 
     def _retry_applying(self, now: Micros) -> None:
         if self.applying.retry(now):
-            self.restoring.newest()
-            self.raft.allow_leading(True, "", now)
+            self.restoring.begin()
 
     # -- snapshots
 
     def _take_snapshot(self, now: Micros) -> None:
-        if self.snapshotting.due(now) and self.applying.whole:
+        trusted = not (self.raft.fenced or self.raft.wants_state)
+        if trusted and self.snapshotting.due(now) and self.applying.whole:
             work = self.snapshotting.take(self.applying.applier, now)
             if work is not None:
                 self._around.start_aside(work)
@@ -546,18 +582,15 @@ class Replica:
     # -- loading for followers
 
     async def _load(self, load: Load) -> None:
-        entries: tuple[Entry, ...] | Missing
-        points = self._failpoints
-        try:
-            if points.armed:
-                await points.hit("loads.before_read", DiskError)
-            entries = await self._around.wal.read(self.group, load.first, load.last, max_bytes=load.max_bytes)
-            if points.armed:
-                await points.hit("loads.before_answer", DiskError)
-        except Compacted:
-            entries = Missing.COMPACTED
-        except (LogDamaged, DiskError) as problem:
-            self._on_event(str(problem), {"group": self.group})
-            entries = Missing.DAMAGED
+        entries = await self._reading.read(load.first, partial(self._entries_for, load))
         self._loaded.append((load, entries))
         self._around.kick()
+
+    async def _entries_for(self, load: Load) -> tuple[Entry, ...]:
+        points, wal = self._failpoints, self._around.wal
+        if points.armed:
+            await points.hit("loads.before_read", DiskError)
+        entries = await wal.read(self.group, load.first, load.last, max_bytes=load.max_bytes)
+        if points.armed:
+            await points.hit("loads.before_answer", DiskError)
+        return entries

@@ -97,6 +97,10 @@ class Snapshotting:
         self._asked = False
         self._taken: EntryId | None = None
         self._compaction: tuple[Index, Micros] | None = None
+        self._void = False
+        """What is in the making is of a state that was given up since."""
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._in_a_row = 0
         """Attempts that came to nothing since the last one that did not."""
         self._failures = 0
@@ -121,6 +125,14 @@ class Snapshotting:
     def ask(self) -> None:
         """Take one as soon as possible, whatever the retention says; nothing new since the last one is no reason."""
         self._asked = True
+
+    def give_up(self) -> None:
+        """The state is replaced by another: nothing comes of a snapshot in the making, nor of one not yet reported."""
+        self._void, self._taken, self._compaction = self._busy, None, None
+
+    async def ended(self) -> None:
+        """Wait until none is in the making."""
+        await self._idle.wait()
 
     @property
     def making(self) -> Making:
@@ -165,6 +177,7 @@ class Snapshotting:
         way = self._way(applier, Point(meta, applier.digest), now)
         if way is not None:
             self._busy, self._asked, self._written = True, False, 0
+            self._idle.clear()
             self._since = Since(index, now)
         return None if way is None else self._make(way)
 
@@ -207,6 +220,9 @@ class Snapshotting:
     async def _make(self, way: Way) -> None:
         try:
             manifest = await way()
+            if self._void:
+                await self._around.wal.snapshots.quarantine(manifest)
+                return
             self._in_a_row, self.trouble = 0, None
             self._written = manifest.size
             size = {"group": self._group, "bytes": manifest.size}
@@ -226,7 +242,8 @@ class Snapshotting:
         except DiskError as problem:
             self._failed(f"old snapshots stay: {problem}", self._around.clock.monotonic())
         finally:
-            self._busy = False
+            self._busy = self._void = False
+            self._idle.set()
             self._around.kick()
 
     def _failed(self, reason: str, now: Micros, retry: Micros = _RETRY) -> None:

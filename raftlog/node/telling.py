@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from raftlog.core.digests import Difference
 from raftlog.core.ids import GroupId, NodeId
 from raftlog.core.membership import Membership
 from raftlog.core.ready import (
     Event,
+    Fenced,
     Healed,
     LeftGroup,
     MembershipChanged,
@@ -14,7 +16,9 @@ from raftlog.core.ready import (
     PeerImpaired,
     RoleChanged,
     SnapshotContradicts,
+    StatesDiffer,
     TransferEnded,
+    Unfenced,
 )
 from raftlog.transport.events import OnEvent
 
@@ -55,8 +59,20 @@ def tell(event: Event, group: GroupId, on_event: OnEvent) -> None:
         case TransferEnded():
             text = f"hands over no more: {event.reason}"
             on_event(text, {"group": group, "peer": f"{event.target:016x}"})
+        case StatesDiffer(difference=found):
+            on_event(difference_text(found), {"group": group})
+        case Fenced():
+            text = f"fenced: {event.reason}; it answers nobody, and takes its state from a peer"
+            on_event(text, {"group": group})
+        case Unfenced():
+            on_event("has the state of a quorum again: no longer fenced", {"group": group, "index": event.at})
 
 
 def _names(membership: Membership, nodes: Sequence[NodeId]) -> str:
     members = [(node, membership.member(node)) for node in nodes]
     return ", ".join(f"{node:016x}" if member is None else member.name for node, member in members)
+
+
+def difference_text(found: Difference) -> str:
+    """Whose state is not the same, and since when."""
+    return f"its state and that of node {found.peer:016x} differ since some entry of {found.first} to {found.last}"

@@ -193,6 +193,7 @@ class Writer:
                 job.ready.entries,
                 job.ready.base,
                 job.ready.healed,
+                job.ready.fenced,
             )
             for job in batch
         ]
@@ -201,7 +202,11 @@ class Writer:
         return [
             write
             for write in writes
-            if write.hard_state is not None or write.entries or write.base is not None or write.healed
+            if write.hard_state is not None
+            or write.entries
+            or write.base is not None
+            or write.healed
+            or write.fenced is not None
         ]
 
     async def _wait_for_space(self, batch: Sequence[_Job]) -> None:

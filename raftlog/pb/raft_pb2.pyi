@@ -648,24 +648,60 @@ class Heartbeat(_message.Message):
     ROUND_FIELD_NUMBER: _builtins.int
     COMMIT_FIELD_NUMBER: _builtins.int
     VOTE_SPAN_FIELD_NUMBER: _builtins.int
+    COMPARE_FIELD_NUMBER: _builtins.int
+    DECIDED_FIELD_NUMBER: _builtins.int
     round: _builtins.int
     commit: _builtins.int
     vote_span: _builtins.int
     """microseconds"""
+    @_builtins.property
+    def compare(self) -> Global___Checkpoint:
+        """of the leader's own state machine"""
+
+    @_builtins.property
+    def decided(self) -> _containers.RepeatedCompositeFieldContainer[Global___Checkpoint]:
+        """what a quorum agrees on"""
+
     def __init__(
         self,
         *,
         round: _builtins.int = ...,
         commit: _builtins.int = ...,
         vote_span: _builtins.int = ...,
+        compare: Global___Checkpoint | None = ...,
+        decided: _abc.Iterable[Global___Checkpoint] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["compare", b"compare"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "round", b"round", "vote_span", b"vote_span"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "compare", b"compare", "decided", b"decided", "round", b"round", "vote_span", b"vote_span"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
+
+@_typing.final
+class Checkpoint(_message.Message):
+    """The running digest of a state machine that has applied everything up to an index."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    digest: _builtins.int
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        digest: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "index", b"index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Checkpoint: _TypeAlias = Checkpoint  # noqa: Y015
 
 @_typing.final
 class HeartbeatAck(_message.Message):
@@ -675,11 +711,17 @@ class HeartbeatAck(_message.Message):
     APPLIED_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     FULL_FIELD_NUMBER: _builtins.int
+    CHECKPOINTS_FIELD_NUMBER: _builtins.int
+    WANTS_FIELD_NUMBER: _builtins.int
     round: _builtins.int
     applied: _builtins.int
     digest: _builtins.int
     full: _builtins.bool
     """its disk has no space for further commands"""
+    wants: _builtins.int
+    """it has no state that may be used, and needs a snapshot at least this far"""
+    @_builtins.property
+    def checkpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___Checkpoint]: ...
     def __init__(
         self,
         *,
@@ -687,12 +729,16 @@ class HeartbeatAck(_message.Message):
         applied: _builtins.int = ...,
         digest: _builtins.int = ...,
         full: _builtins.bool = ...,
+        checkpoints: _abc.Iterable[Global___Checkpoint] | None = ...,
+        wants: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_wants", b"_wants", "wants", b"wants"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "digest", b"digest", "full", b"full", "round", b"round"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_wants", b"_wants", "applied", b"applied", "checkpoints", b"checkpoints", "digest", b"digest", "full", b"full", "round", b"round", "wants", b"wants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__wants: _TypeAlias = _typing.Literal["wants"]  # noqa: Y015
+    _WhichOneofArgType__wants: _TypeAlias = _typing.Literal["_wants", b"_wants"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__wants) -> _WhichOneofReturnType__wants | None: ...
 
 Global___HeartbeatAck: _TypeAlias = HeartbeatAck  # noqa: Y015
 

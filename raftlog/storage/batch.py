@@ -7,6 +7,7 @@ from raftlog.storage.records import (
     ENTRY_OVERHEAD,
     Impairment,
     encode_entry,
+    encode_fence,
     encode_hard_state,
     encode_impairment,
     encode_truncation,
@@ -61,6 +62,10 @@ def encode_writes(writes: Sequence[GroupWrite]) -> tuple[Body, list[int]]:
             body.count += 1
         if write.healed:
             pieces.append(encode_impairment(Impairment(write.group, "")))
+            offset += len(pieces[-1])
+            body.count += 1
+        if write.fenced is not None:
+            pieces.append(encode_fence(write.group, write.fenced))
             offset += len(pieces[-1])
             body.count += 1
     body.count += len(offsets)

@@ -52,7 +52,7 @@ Record, 16 bytes and a body (kind 1, zero 3, length of the body 4, group id 8):
     8  impairment   MessagePack: why acknowledged entries had to be given up, "" once others have told them again; with
                     a base: the whole log goes, and begins anew after that, be it an earlier one. Beside the standing
                     of an impaired group there is one in the first batch of each segment.
-    9               reserved
+    9  fence        MessagePack: why the group's state may be shown to nobody, "" once it may again
     others          a later version's: this version refuses the log by name
 
 Order of things: a segment's header is synced under its *.new name before the rename, so a `.seg` file without a valid

@@ -23,11 +23,11 @@ class Loss(msgspec.Struct, frozen=True):
 
 
 class GroupWrite(msgspec.Struct, frozen=True):
-    """What one group wants to be durable, in the order of recording: `base`, the entries, the hard state, `healed`.
+    """What one group wants to be durable, in the order of recording: `base`, entries, hard state, `healed`, `fenced`.
 
     With `base` the log begins right after it; a log that does not contain it goes as a whole. The entries replace the
-    log from `entries[0].index` on. `healed` ends an impairment. A `loss` comes before everything else; the log writes
-    it by itself.
+    log from `entries[0].index` on. `healed` ends an impairment; `fenced` says why the group's state may not be
+    shown, or with "" that it may. A `loss` comes before everything else; the log writes it by itself.
     """
 
     group: GroupId
@@ -35,6 +35,7 @@ class GroupWrite(msgspec.Struct, frozen=True):
     entries: tuple[Entry, ...] = ()
     base: SnapshotMeta | None = None
     healed: bool = False
+    fenced: str | None = None
     loss: Loss | None = None
 
 
@@ -89,6 +90,8 @@ class GroupLog:
         self._run_terms: list[Term] = []
         self.impairment = ""
         """Why entries that may have been acknowledged are not here; empty: they are."""
+        self.fenced = ""
+        """Why the group's state may be shown to nobody; empty: it may."""
         self._openings: list[tuple[int, Index]] = []
         """Segments that the log could begin with, and its last index when they began."""
 
@@ -131,6 +134,7 @@ class GroupLog:
             memberships=tuple(self._memberships),
             last_log_time=self.last_log_time,
             impaired=bool(self.impairment),
+            fenced=self.fenced,
         )
 
     @property

@@ -76,6 +76,8 @@ class GroupReport(msgspec.Struct, frozen=True):
     """What the log begins after."""
     impairment: str
     """Why acknowledged entries are missing, of which other nodes have yet to tell; empty: none are."""
+    fenced: str = ""
+    """Why the group's state is shown to nobody; empty: it may be."""
 
 
 class SnapshotReport(msgspec.Struct, frozen=True):
@@ -231,6 +233,7 @@ def _group_reports(found: Examined) -> tuple[GroupReport, ...]:
             last=log.last.index,
             base=log.base.last,
             impairment=log.impairment,
+            fenced=log.fenced,
         )
         for group, log in sorted(found.groups.items())
     )

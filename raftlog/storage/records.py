@@ -37,6 +37,7 @@ class Kind(IntEnum):
     MARK = 6
     CLOSE = 7
     IMPAIRMENT = 8
+    FENCE = 9
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -87,6 +88,14 @@ class Impairment(msgspec.Struct, frozen=True):
     """The whole log went, and begins anew after this."""
 
 
+class FenceRecord(msgspec.Struct, frozen=True):
+    """Why a group's state is not to be shown."""
+
+    group: GroupId
+    reason: str
+    """A sentence for people; empty: it may be shown again."""
+
+
 class Point(msgspec.Struct, frozen=True, array_like=True):
     """Where in the segment the record of an entry starts."""
 
@@ -111,12 +120,21 @@ class Close(msgspec.Struct, frozen=True):
 
 
 Record: TypeAlias = (
-    Standing | EntryRecord | HardStateRecord | Truncation | Impairment | SparseIndex | Mark | Close
+    Standing
+    | EntryRecord
+    | HardStateRecord
+    | Truncation
+    | Impairment
+    | FenceRecord
+    | SparseIndex
+    | Mark
+    | Close
 )
 
 _pack = msgspec.msgpack.Encoder().encode
 _read_standing = msgspec.msgpack.Decoder(Standing).decode
 _read_impairment = msgspec.msgpack.Decoder(Impairment).decode
+_read_fence = msgspec.msgpack.Decoder(FenceRecord).decode
 _read_base = msgspec.msgpack.Decoder(SnapshotMeta).decode
 
 
@@ -159,6 +177,12 @@ def encode_impairment(impairment: Impairment) -> bytes:
     """One record."""
     body = _pack(impairment)
     return _HEAD.pack(Kind.IMPAIRMENT, len(body), impairment.group) + body
+
+
+def encode_fence(group: GroupId, reason: str) -> bytes:
+    """One record."""
+    body = _pack(FenceRecord(group, reason))
+    return _HEAD.pack(Kind.FENCE, len(body), group) + body
 
 
 def encode_index(group: GroupId, points: Sequence[Point]) -> bytes:
@@ -239,6 +263,8 @@ def _decode_small(code: int, group: GroupId, body: bytes, at: int) -> Record:
             return Truncation(group, _read_base(body))
         case Kind.IMPAIRMENT:
             return _read_impairment(body)
+        case Kind.FENCE:
+            return _read_fence(body)
         case Kind.INDEX:
             return SparseIndex(group, tuple(Point(*fields) for fields in _POINT.iter_unpack(body)))
         case Kind.MARK:

@@ -36,6 +36,7 @@ from raftlog.storage.identity import Identity
 from raftlog.storage.records import (
     Close,
     EntryRecord,
+    FenceRecord,
     HardStateRecord,
     Impairment,
     Mark,
@@ -302,6 +303,9 @@ class Reader:
                 case Impairment():
                     self._impair(record)
                     self._marked = False
+                case FenceRecord(group=group, reason=reason):
+                    self._log(group).fenced = reason
+                    self._marked = False
                 case Standing():
                     self._stand(record, header, first=batch.offset == SECTOR)
                     self._marked = False
@@ -329,6 +333,8 @@ class Reader:
         if first:
             known.open_segment(header.sequence)
             known.impairment = ""  # unless this batch says otherwise
+            if header.mends is None:
+                known.fenced = ""  # the same; a log that is mended stays as it was
 
     def _impair(self, record: Impairment) -> None:
         log = self._log(record.group)

@@ -9,9 +9,12 @@ from raftlog.storage.snapshots import SnapshotDamaged, Snapshots
 
 
 async def check_newest(log: GroupLog, snapshots: Snapshots) -> None:
-    """Read a snapshot that reaches beyond the log before the log goes for it; one that is damaged is set aside."""
-    while (newest := snapshots.newest(log.group)) is not None and not log.reaches(newest.meta.last):
-        if newest.meta.last.index <= log.hard_state.commit:
+    """Read the newest snapshot before anything relies on it; one that is damaged is set aside, and the next one read.
+
+    A log that it reaches beyond would go for it, and a state machine restored from it cannot say later that it was not.
+    """
+    while (newest := snapshots.newest(log.group)) is not None:
+        if not log.reaches(newest.meta.last) and newest.meta.last.index <= log.hard_state.commit:
             raise StorageRefused(
                 f"group {log.group}: {newest} is of another log than this one, in which {log.hard_state.commit} is "
                 f"committed: one of them is not this node's; {WHAT_TO_DO}"

@@ -34,6 +34,7 @@ from raftlog.storage.records import (
     MARK,
     Impairment,
     Standing,
+    encode_fence,
     encode_impairment,
     encode_standing,
 )
@@ -522,6 +523,8 @@ class Wal:
                 log.set_hard_state(write.hard_state)
             if write.healed:
                 log.impairment = ""
+            if write.fenced is not None:
+                log.fenced = write.fenced
 
     async def _commit(self, body: Body, kind: _Kind, *, keeps_room: bool, groups: int) -> tuple[int, int]:
         """Write and sync a batch: where in its segment its own records start, and the segment's number."""
@@ -554,6 +557,8 @@ class Wal:
             opening.add(encode_standing(log.standing()))
             if log.impairment:
                 opening.add(encode_impairment(Impairment(log.group, log.impairment)))
+            if log.fenced:
+                opening.add(encode_fence(log.group, log.fenced))
         own = opening.join(body)
         whole = SECTOR + batch_length(opening.length)
         if self._failpoints.armed:

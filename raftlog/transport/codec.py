@@ -7,6 +7,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as Protobuf
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from raftlog.core.digests import Checkpoint
 from raftlog.core.entry import Entry, EntryKind
 from raftlog.core.ids import Boot, ClusterId, EntryId, GroupId, NodeId, RequestId
 from raftlog.core.message import (
@@ -113,12 +114,10 @@ def _fill(outer: pb.Message, message: Message) -> None:
             outer.append_accepted.CopyFrom(pb.AppendAccepted(match=index))
         case AppendRejected(prev=prev, hint=hint):
             outer.append_rejected.CopyFrom(pb.AppendRejected(prev=_position(prev), hint=_position(hint)))
-        case Heartbeat(round=number, commit=commit, vote_span=span):
-            outer.heartbeat.CopyFrom(pb.Heartbeat(round=number, commit=commit, vote_span=span))
-        case HeartbeatAck(round=number, applied=applied, digest=digest, full=full):
-            outer.heartbeat_ack.CopyFrom(
-                pb.HeartbeatAck(round=number, applied=applied, digest=digest, full=full)
-            )
+        case Heartbeat():
+            _fill_heartbeat(outer.heartbeat, message)
+        case HeartbeatAck():
+            _fill_heartbeat_ack(outer.heartbeat_ack, message)
         case ReadIndexRequest(id=request):
             outer.read_index_request.CopyFrom(pb.ReadIndexRequest(id=_request(request)))
         case ReadIndexResponse(id=request, index=index):
@@ -129,6 +128,29 @@ def _fill(outer: pb.Message, message: Message) -> None:
             outer.timeout_now.CopyFrom(pb.TimeoutNow(round=number))
         case NotAMember(decided=decided):
             outer.not_a_member.CopyFrom(pb.NotAMember(decided=_position(decided)))
+
+
+def _fill_heartbeat(inner: pb.Heartbeat, message: Heartbeat) -> None:
+    inner.round, inner.commit, inner.vote_span = message.round, message.commit, message.vote_span
+    if message.compare is not None:
+        inner.compare.CopyFrom(_encoded_checkpoint(message.compare))
+    inner.decided.extend(map(_encoded_checkpoint, message.decided))
+
+
+def _fill_heartbeat_ack(inner: pb.HeartbeatAck, message: HeartbeatAck) -> None:
+    inner.round, inner.applied, inner.digest = message.round, message.applied, message.digest
+    inner.full = message.full
+    inner.checkpoints.extend(map(_encoded_checkpoint, message.checkpoints))
+    if message.wants is not None:
+        inner.wants = message.wants
+
+
+def _encoded_checkpoint(at: Checkpoint) -> pb.Checkpoint:
+    return pb.Checkpoint(index=at.index, digest=at.digest)
+
+
+def _checkpoint(at: pb.Checkpoint) -> Checkpoint:
+    return Checkpoint(at.index, at.digest)
 
 
 def _fill_append(append: pb.AppendRequest, message: AppendRequest) -> None:
@@ -190,6 +212,8 @@ def _message(outer: pb.Message) -> Message:
                 round=beat.round,
                 commit=beat.commit,
                 vote_span=beat.vote_span,
+                compare=_checkpoint(beat.compare) if beat.HasField("compare") else None,
+                decided=tuple(map(_checkpoint, beat.decided)),
             )
         case "heartbeat_ack":
             ack = outer.heartbeat_ack
@@ -202,6 +226,8 @@ def _message(outer: pb.Message) -> Message:
                 applied=ack.applied,
                 digest=ack.digest,
                 full=ack.full,
+                checkpoints=tuple(map(_checkpoint, ack.checkpoints)),
+                wants=ack.wants if ack.HasField("wants") else None,
             )
         case "pre_vote_request":
             last = _entry_id(outer.pre_vote_request, "last", outer.pre_vote_request.last)

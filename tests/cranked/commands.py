@@ -253,6 +253,15 @@ class Commands:
         """`damage n1 5`: in a stopped node's log everything from 5 on is unreadable."""
         self.cluster.damage(node(name), int(index))
 
+    def do_err(self, name: str) -> None:
+        """`err n1`: the next entry that its state machine applies has another effect than it has elsewhere."""
+        self.cluster.servers[node(name)].machine.errs = True
+
+    def do_lose_state(self, name: str) -> None:
+        """`lose-state n1`: its driver finds that it cannot build the state machine's state any more."""
+        self.cluster.core(node(name)).state_lost("its state is lost", self.cluster.now)
+        self.cluster.settle(node(name))
+
     # -- snapshots
 
     def do_snapshot(self, *names: str) -> None:

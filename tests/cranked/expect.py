@@ -36,6 +36,8 @@ class Expectations:
     `n1 fetches 3@2|nothing`                    what it fetches
     `n1 base 3@2`                               after which its written log begins
     `n1 impaired`, `n1 whole`
+    `n1 fenced [words]`, `n1 sound`             whether its state may be shown, and why not
+    `n1 differs n2 3..7`, `n1 differs nobody`   whose state is known to be another, and since when
     `n1 contradicts [words]`                    it has refused a fetched snapshot (for a reason with the words)
     `n1 refused n2 [words]`                     it has refused a message of n2 (whose reason contains the words)
     `n1 impaired n2`                            it cannot serve n2
@@ -113,6 +115,16 @@ class Expectations:
             case (name, ("impaired" | "whole") as how):
                 impaired = self._status(name).impaired
                 _hold(impaired == (how == "impaired"), f"impaired is {impaired}")
+            case (name, "fenced", *reason):
+                fenced = self._status(name).fenced
+                _hold(bool(fenced) and " ".join(reason) in fenced, f"fenced: {fenced!r}")
+            case (name, "sound"):
+                _hold(not self._status(name).fenced, f"fenced: {self._status(name).fenced}")
+            case (name, "differs", *whom):
+                others = [
+                    f"{node_text(each.peer)} {each.first}..{each.last}" for each in self._status(name).differs
+                ]
+                _hold(" ".join(whom) == (", ".join(others) or "nobody"), f"it differs from: {others}")
             case (name, "contradicts", *reason):
                 reasons = [
                     e.reason

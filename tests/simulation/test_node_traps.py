@@ -107,7 +107,8 @@ def test_a_node_whose_own_log_cannot_be_read_answers_at_once_and_never_leads() -
         broken = await led(world)
         machines[world.hosts.index(broken)].step = exhaust
         assert kinds(await submit(running(broken), adds()).wait()) == {Kind.UNKNOWN}
-        broken.disk.fail_once("read")  # which is what building the state anew begins with
+        for _ in range(100):  # reading is what building the state anew begins with
+            broken.disk.fail_once("read")
         leader = await led(world)
         await noted(world, "cannot apply on")
         assert (await read(running(broken))).kind is Kind.FAILED
@@ -118,9 +119,31 @@ def test_a_node_whose_own_log_cannot_be_read_answers_at_once_and_never_leads() -
             assert running(broken).status().role == "follower", "it would lead what it cannot apply"
         await leader.start()
         assert kinds(await submit(running(await led(world)), adds()).wait()) == {Kind.OK}
-        await broken.crash()
-        await broken.start()
+        broken.disk.fail_no_more()
+        await noted(world, "can be read again")
         await agreed(world, 2)
+        assert not running(broken).impairments
+
+    play(story, machine=make, settings=Settings(max_recent=1))
+
+
+def test_a_disk_that_refuses_one_read_is_asked_again() -> None:
+    """A node does not fall silent over it: it applies on after a moment, and no one else notices."""
+    machines: list[Stepping] = []
+
+    def make() -> Stepping:
+        machines.append(Stepping())
+        return machines[-1]
+
+    async def story(world: World) -> None:
+        broken = await led(world)
+        machines[world.hosts.index(broken)].step = exhaust
+        assert kinds(await submit(running(broken), adds()).wait()) == {Kind.UNKNOWN}
+        for _ in range(4):
+            broken.disk.fail_once("read")
+        await noted(world, "cannot read the log")
+        await agreed(world, 1)
+        assert not any("cannot apply on" in line for line in world.log)
 
     play(story, machine=make, settings=Settings(max_recent=1))
 
@@ -311,7 +334,8 @@ def test_a_leader_that_cannot_read_what_a_follower_lacks_says_so_and_keeps_no_re
         behind = next(host for host in world.hosts if host is not broken)
         await behind.crash()
         assert kinds(await submit(running(broken), adds(20)).wait()) == {Kind.OK}
-        broken.disk.fail_once("read")  # which is what sending old entries begins with
+        for _ in range(5):  # reading is what sending old entries begins with
+            broken.disk.fail_once("read")
         await behind.start()
         await noted(world, "cannot be read here")
         assert running(broken).impairments, "nobody is told"

@@ -765,6 +765,37 @@ async def a_life_after_damage(story: Story) -> None:
     await story.append(GroupWrite(G0, healed=True))
 
 
+async def a_fence(story: Story) -> None:
+    """A group is fenced over several segments and let out again, beside one that is not."""
+    await story.start()
+    await story.append(*(write(*run(1, 3, 1, 300, group), term=1, vote=2, commit=3) for group in range(2)))
+    await story.append(GroupWrite(G0, fenced="its state differs"))
+    for index in range(4, 10):
+        await story.append(write(entry(index, 1, size=1500), commit=index - 1, term=1, vote=2))
+    await story.power_failure()
+    await story.snapshot(8)
+    await story.compact(7)
+    await story.purge()
+    await story.append(GroupWrite(G0, fenced=""), write(entry(4, 1, 600, 1)))
+    for index in range(10, 14):
+        await story.append(write(entry(index, 1, size=1500)))
+
+
+async def damage_behind_a_fence(story: Story) -> None:
+    """A log that is mended is still fenced."""
+    await story.start()
+    await story.append(write(*run(1, 3, 1, size=300), term=1, vote=2, commit=3))
+    await story.append(GroupWrite(G0, fenced="its state differs"))
+    await story.append(write(entry(4, 1)))
+    place = story.wal.end
+    await story.append(write(entry(5, 1)))
+    await story.append(write(entry(6, 2), term=2, vote=1, commit=3))
+    log = story.account.logs[G0].cut(4, 3)
+    await story.damaged(broken(segment_name(place.segment), place.offset + 100), {G0: log})
+    await story.append(write(entry(5, 2), term=2, vote=1, commit=3))
+    await story.append(GroupWrite(G0, healed=True, fenced=""))
+
+
 async def a_damaged_snapshot(story: Story) -> None:
     """An older one serves, then none, since the log reaches back to both."""
     await story.start()
@@ -886,6 +917,8 @@ SCENARIOS: dict[str, tuple[Scenario, int]] = {
         (repair_behind_the_base, 1),
         (repair_of_many_groups, 3),
         (a_life_after_damage, 1),
+        (a_fence, 2),
+        (damage_behind_a_fence, 1),
         (a_damaged_snapshot, 1),
         (a_lost_state, 1),
         (a_lost_state_and_no_other, 2),

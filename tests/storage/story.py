@@ -42,6 +42,7 @@ class Log(msgspec.Struct, frozen=True):
     snapshot: EntryId = NOTHING
     """The newest."""
     impaired: bool = False
+    fenced: str = ""
 
     @property
     def last(self) -> int:
@@ -64,12 +65,13 @@ class Log(msgspec.Struct, frozen=True):
         if write.entries:
             entries = entries[: write.entries[0].index - base.index - 1] + write.entries
         impaired = self.impaired and not write.healed
-        return Log(write.hard_state or self.hard_state, entries, base, self.snapshot, impaired)
+        fenced = self.fenced if write.fenced is None else write.fenced
+        return Log(write.hard_state or self.hard_state, entries, base, self.snapshot, impaired, fenced)
 
     def cut(self, last: int, commit: int) -> "Log":
         """The log when what follows an entry is given up as damaged; `commit` is what was known to be decided there."""
         term = HardState(self.hard_state.term, self.hard_state.vote, commit)
-        return Log(term, self.entries[: last - self.base.index], self.base, self.snapshot, True)
+        return Log(term, self.entries[: last - self.base.index], self.base, self.snapshot, True, self.fenced)
 
     def with_snapshot(self, at: EntryId) -> "Log":
         """The log when this snapshot is durable."""
@@ -80,7 +82,7 @@ class Log(msgspec.Struct, frozen=True):
         at = self.snapshot
         if at.index <= self.base.index or self.id_at(at.index) == at:
             return self
-        return Log(self.hard_state, (), at, at, self.impaired)
+        return Log(self.hard_state, (), at, at, self.impaired, self.fenced)
 
 
 Logs: TypeAlias = dict[GroupId, Log]
@@ -199,7 +201,8 @@ async def read_all(wal: Wal) -> Logs:
         while base.index + len(entries) < found.last:
             first = base.index + len(entries) + 1
             entries += await wal.read(group, first, found.last, max_bytes=2000)
-        logs[group] = Log(found.hard_state, tuple(entries), base, found.snapshot or base, found.impaired)
+        newest = found.snapshot or base
+        logs[group] = Log(found.hard_state, tuple(entries), base, newest, found.impaired, found.fenced)
         assert found.impaired == bool(wal.impairment(group)), f"impaired, and why: {wal.impairment(group)}"
         assert wal.count(group) == len(entries), f"{wal.count(group)} entries counted, {len(entries)} read"
         for manifest in wal.snapshots.all(group):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raftlog.core.digests import Checkpoint
 from raftlog.core.entry import Entry, EntryKind
 from raftlog.core.ids import Boot, ClusterId, EntryId, GroupId, NodeId, RequestId
 from raftlog.core.message import (
@@ -46,6 +47,7 @@ TOP = 2**64 - 1
 u64 = st.one_of(st.integers(0, 300), st.integers(0, TOP))
 named = st.integers(1, TOP)
 positions = st.builds(EntryId, u64, u64)
+checkpoints = st.builds(Checkpoint, u64, u64)
 requests = st.builds(RequestId, named.map(Boot), u64)
 
 
@@ -87,8 +89,25 @@ def _messages() -> st.SearchStrategy[Message]:
         st.builds(VoteResponse, **ends, granted=st.booleans()),
         st.builds(AppendAccepted, **ends, match=u64),
         st.builds(AppendRejected, **ends, prev=positions, hint=positions),
-        st.builds(Heartbeat, **ends, round=u64, commit=u64, vote_span=u64),
-        st.builds(HeartbeatAck, **ends, round=u64, applied=u64, digest=u64, full=st.booleans()),
+        st.builds(
+            Heartbeat,
+            **ends,
+            round=u64,
+            commit=u64,
+            vote_span=u64,
+            compare=st.none() | checkpoints,
+            decided=st.lists(checkpoints, max_size=3).map(tuple),
+        ),
+        st.builds(
+            HeartbeatAck,
+            **ends,
+            round=u64,
+            applied=u64,
+            digest=u64,
+            full=st.booleans(),
+            checkpoints=st.lists(checkpoints, max_size=3).map(tuple),
+            wants=st.none() | u64,
+        ),
         st.builds(ReadIndexRequest, **ends, id=requests),
         st.builds(ReadIndexResponse, **ends, id=requests, index=st.none() | u64),
         st.builds(SnapshotOffer, **ends, last=positions),

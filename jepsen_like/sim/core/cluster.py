@@ -48,10 +48,16 @@ class Machine:
 
     applied: Index
     digest: int
+    errs: bool = False
+    """Its next entry has another effect than it has elsewhere."""
+    wrong: bool = False
+    """It is not what the log makes of a state machine."""
 
     def apply(self, entry: Entry) -> None:
         """Fold one entry in."""
         assert entry.index == self.applied + 1, f"applies {entry.id} after {self.applied}"
+        if self.errs:
+            self.digest, self.errs, self.wrong = self.digest + 1, False, True
         self.digest = xxhash.xxh3_64_intdigest(
             entry.payload, (self.digest ^ entry.index * 31 ^ entry.term) & (1 << 64) - 1
         )
@@ -204,7 +210,7 @@ class Cluster:
         self.settle(node)
         server = self.servers[node]
         index = server.machine.applied
-        self._keep(server, Snapshot(self._meta(server, index), server.machine.digest))
+        self._keep(server, Snapshot(self._meta(server, index), server.machine.digest, server.machine.wrong))
         self.core(node).snapshot_taken(server.snapshots[-1].meta.last, self.now)
         self.settle(node)
 
@@ -214,9 +220,13 @@ class Cluster:
         return SnapshotMeta(entry.id, core.membership_at(index), entry.log_time)
 
     def _keep(self, server: Server, snapshot: Snapshot) -> None:
-        self.checker.kept(server.id, snapshot)
+        if not snapshot.state:  # of a machine that is known to be wrong
+            self.checker.kept(server.id, snapshot)
         server.snapshots.append(snapshot)
-        server.store.keep(snapshot)
+        if self.core(server.id).wants_state:
+            server.store.replace(snapshot)
+        else:
+            server.store.keep(snapshot)
 
     def compact(self, node: NodeId, index: Index | None) -> None:
         """Let a node's log begin after `index`; None: as far as those in contact with it allow."""
@@ -463,6 +473,10 @@ class Cluster:
             self._read(server, read)
         if ready.fetch is not None:
             self._begin_fetch(server, ready.fetch)
+        if ready.fenced is not None:
+            server.store.fence(ready.fenced)
+        if ready.snapshot_wanted and self.say is not None:
+            self.say("event", f"{node_text(server.id)} is to take a snapshot")
         if ready.healed:
             server.store.heal()
             self.checker.healed(server.id)
@@ -521,8 +535,9 @@ class Cluster:
                     f"{node_text(server.id)} is to apply {index}, which it does not have"
                 )
                 machine.apply(entry)
-                self.checker.applied(server.id, index, machine.digest)
-        core.applied(machine.applied, machine.digest, self.now)
+                if not machine.wrong:
+                    self.checker.applied(server.id, index, machine.digest)
+                core.applied(machine.applied, machine.digest, self.now)
         self._release(server)
 
     def _release(self, server: Server) -> None:
@@ -582,7 +597,9 @@ class Cluster:
 
 
 def _machine(snapshot: Snapshot | None) -> Machine:
-    return Machine(0, 0) if snapshot is None else Machine(snapshot.meta.last.index, snapshot.digest)
+    if snapshot is None:
+        return Machine(0, 0)
+    return Machine(snapshot.meta.last.index, snapshot.digest, wrong=bool(snapshot.state))
 
 
 def write_text(write: Write) -> str:

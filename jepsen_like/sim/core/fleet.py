@@ -35,6 +35,7 @@ from jepsen_like.sim.invariants.view import View
 from jepsen_like.sim.links import Link
 from jepsen_like.sim.notation import KINDS, entry_text, hard_text, message_text, node_text
 from jepsen_like.sim.plan import Plan
+from jepsen_like.sim.verdict import Violation
 from raftlog.core.durable import HardState, SnapshotMeta, fresh
 from raftlog.core.entry import Entry
 from raftlog.core.ids import NOTHING, Boot, GroupId, Micros, NodeId, RequestId
@@ -46,6 +47,7 @@ from raftlog.core.ready import (
 )
 from raftlog.core.ready import (
     Event,
+    Fenced,
     IndexRange,
     Load,
     Missing,
@@ -57,6 +59,8 @@ from raftlog.core.ready import (
     ReadReleased,
     Ready,
     RoleChanged,
+    StatesDiffer,
+    Unfenced,
 )
 
 GROUP = GroupId(7)
@@ -592,6 +596,8 @@ class Fleet:
 
     def _show(self, host: Host, events: Sequence[Event]) -> None:
         for event in events:
+            if isinstance(event, StatesDiffer | Fenced | Unfenced):
+                raise Violation("I5", f"{host.name} takes equal states for different ones: {event}")
             if isinstance(event, RoleChanged) and event.role == "leader":
                 self.takes_office(host)
             topic: Kind = "role" if isinstance(event, RoleChanged) else "event"

@@ -38,6 +38,14 @@ class Store:
         """Forget that entries were lost."""
         self.durable.impaired = self.written.impaired = False
 
+    def fence(self, reason: str) -> None:
+        """Remember that the state may not be shown, or with no reason that it may."""
+        self.durable.fenced = self.written.fenced = reason
+
+    def replace(self, snapshot: Snapshot) -> None:
+        """A whole and durable file takes the place of every other, newer ones too: their states were wrong."""
+        self.durable.snapshot = self.written.snapshot = snapshot
+
     def open(self) -> Recovered:
         """What a starting node is given. Nothing is pending then."""
         assert not self.pending, f"{len(self.pending)} writes are under way"

@@ -25,6 +25,9 @@ from random import Random
 from typing import Any, Final, TypeAlias, TypeVar
 
 from raftlog.core.catchup import CatchUp
+from raftlog.core.comparison import Account, Comparison
+from raftlog.core.digests import Digests
+from raftlog.core.fence import Fence
 from raftlog.core.ids import Micros, NodeId
 from raftlog.core.log import Log
 from raftlog.core.outbox import Outbox
@@ -148,6 +151,8 @@ PLANS: Final[dict[type, Plan]] = {
             " group handed hole impaired installing may_lead node now room settings snapshot synced term vote"
             " votes_refused_until"
             " wall wall_at writing_since",
+            digests=_PART,
+            fence=_PART,
             log=_PART,
             _told=_STATELESS,  # decides only what people are shown
             memberships=_LIST,
@@ -161,6 +166,10 @@ PLANS: Final[dict[type, Plan]] = {
             _runs=_LIST,
             _window=_LIST,
         ),
+        Plan(Fence, "reason wants_state restored_at agreed differs ask_at"),
+        Plan(Digests, "latest", _long=_LOOKUP, _recent=_LOOKUP),
+        Plan(Comparison, "_node question", _accounts=_PEERS),
+        Plan(Account, "agreed differs other answer"),
         Plan(
             Follower,
             "_leader _patience_ends _round verified _owes_ack _spared _healing _healing_until _whole_at",
@@ -171,9 +180,10 @@ PLANS: Final[dict[type, Plan]] = {
         Plan(Candidate, "_patience_ends _transfer", state=_ITS_CORE, _ballots=_LOOKUP),
         Plan(
             Leader,
-            "_handover _heartbeat_due _heir_since _round _wall_offset _undecided_bytes opening",
+            "_asked_after _handover _heartbeat_due _heir_since _round _wall_offset _undecided_bytes opening",
             state=_ITS_CORE,
             _changing=_PART,
+            comparison=_PART,
             progress=_PEERS,
             _reads=_PART,
             _undecided=_DEQUE,
@@ -224,6 +234,7 @@ def rest(core: Raft) -> None:
     state, role = core._state, core._role
     state.now, state.wall, state.wall_at = NOW, NOW + WALL, NOW
     state.votes_refused_until = NOW
+    state.fence.ask_at = 0
     state.writing_since = NOW if core._writes else None
     core._writes = deque((NOW, first) for _, first in core._writes)
     match role:

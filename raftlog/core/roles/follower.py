@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from raftlog.core.digests import Difference
 from raftlog.core.entry import Entry, EntryKind
 from raftlog.core.ids import Boot, EntryId, Index, Micros, NodeId, RequestId
 from raftlog.core.membership import decode_membership
@@ -19,7 +20,7 @@ from raftlog.core.message import (
     TimeoutNow,
     VoteRequest,
 )
-from raftlog.core.ready import Fetch, MessageRefused, ReadRefused, ReadReleased
+from raftlog.core.ready import Fetch, MessageRefused, ReadRefused, ReadReleased, StatesDiffer
 from raftlog.core.roles.ballot import answer_vote
 from raftlog.core.roles.role import Ask, Change, Role, Stand
 from raftlog.core.settings import MAX_VOTE_SPAN
@@ -159,11 +160,9 @@ class Follower(Role):
             self._patience_ends = state.patience()
         self.verified = max(self.verified, message.commit)
         state.commit_to(message.commit)
-        head = state.head(message.sender)
-        full = state.room is not None
-        state.send(
-            HeartbeatAck(**head, round=message.round, applied=state.applied, digest=state.digest, full=full)
-        )
+        self._compare(message)
+        self._want_state(message.sender)
+        state.send(acknowledgement(state, message))
         self._heal()
 
     def _append(self, message: AppendRequest) -> None:
@@ -229,6 +228,36 @@ class Follower(Role):
         self.verified = min(max(self.verified, self.state.committed), self.state.log.last.index)
         self._owes_ack = self._leader is not None
 
+    # -- the state machine, compared
+
+    def _compare(self, message: Heartbeat) -> None:
+        """Find out whether a quorum, or at least the leader, has another state than this node."""
+        state, fence = self.state, self.state.fence
+        for decided in message.decided:
+            if (mine := state.digests.at(decided.index)) is None:
+                continue
+            if mine != decided.digest:
+                state.contradicted(decided.index)
+                return
+            fence.agreed = max(fence.agreed, decided.index)
+            if fence.up and not fence.wants_state and decided.index > fence.restored_at:
+                state.let_out(decided.index)
+        if (at := message.compare) is not None and (mine := state.digests.at(at.index)) is not None:
+            if mine == at.digest:
+                fence.differs = None
+            elif fence.differs is None:
+                first, last = fence.range_to(at.index)
+                fence.differs = Difference(message.sender, first, last)
+                state.outbox.events.append(StatesDiffer(fence.differs))
+
+    def _want_state(self, leader: NodeId) -> None:
+        """Have the driver get a state from the leader, where this node has none that may be used."""
+        state = self.state
+        if state.fence.wants_state and state.fetching is None and state.now >= state.fence.ask_at:
+            state.fence.ask_at = state.now + state.settings.election_timeout
+            state.fetching = state.log.base.last
+            state.outbox.fetch = Fetch(leader, state.fetching, only=True)
+
     # -- an impaired node
 
     def _heal(self) -> None:
@@ -262,6 +291,23 @@ class Follower(Role):
         for id in ids:
             del self._reads[id]
             self.state.outbox.reads.append(ReadRefused(id, None))
+
+
+def acknowledgement(state: State, message: Heartbeat) -> HeartbeatAck:
+    """The answer to a leader's heartbeat, with the digests that it may compare."""
+    digests = state.digests
+    newest = digests.latest
+    asked = None if message.compare is None else digests.checkpoint(message.compare.index)
+    found = (None if newest is None else digests.aligned(newest.index), newest, asked)
+    return HeartbeatAck(
+        **state.head(message.sender),
+        round=message.round,
+        applied=state.applied,
+        digest=state.digest,
+        full=state.room is not None,
+        checkpoints=tuple(dict.fromkeys(each for each in found if each is not None)),
+        wants=state.log.base.last.index if state.fence.wants_state else None,
+    )
 
 
 def _after_base(state: State, message: AppendRequest) -> tuple[EntryId, Sequence[Entry]]:

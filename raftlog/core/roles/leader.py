@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from raftlog.core.change import Change as MembershipChange
+from raftlog.core.comparison import Comparison
 from raftlog.core.entry import Entry, EntryKind
 from raftlog.core.ids import EntryId, Index, Micros, NodeId, RequestId
 from raftlog.core.membership import Member, Membership, encode_membership
@@ -37,6 +38,7 @@ from raftlog.core.ready import (
     ReadRefused,
     ReadReleased,
     Refusal,
+    StatesDiffer,
     TransferAnswer,
     TransferBegun,
     TransferEnded,
@@ -67,6 +69,9 @@ class Leader(Role):
         """Every other member, and those it is still telling that they are removed."""
         self._changing = Changing(state, self.progress, self._in_contact)
         self._handover: Handover | None = None
+        self.comparison = Comparison(state.node)
+        self._asked_after: EntryId | None = None
+        """The snapshot after which the driver was last asked to take another."""
         self._heartbeat_due: Micros = state.now
         self._round = 0
         self._reads = Reads()
@@ -172,10 +177,21 @@ class Leader(Role):
         self._heartbeat_due = state.now + state.settings.heartbeat
         if self._reads.waiting and self._may_read:
             self._reads.begin(self._round, state.committed)
+        self.comparison.keep(self.progress)
+        compare = self.comparison.compare(state.digests)
+        decided = self.comparison.decided(state.membership.quorum, state.digests)
+        state.fence.agreed = max((state.fence.agreed, *(at.index for at in decided)))
         for peer, progress in self.progress.items():
             commit = min(progress.match_index, state.committed)
-            span = state.settings.vote_span
-            state.send(Heartbeat(**state.head(peer), round=self._round, commit=commit, vote_span=span))
+            heartbeat = Heartbeat(
+                **state.head(peer),
+                round=self._round,
+                commit=commit,
+                vote_span=state.settings.vote_span,
+                compare=compare,
+                decided=decided,
+            )
+            state.send(heartbeat)
         self._call()
         self._release_reads()
 
@@ -194,6 +210,7 @@ class Leader(Role):
                 progress.rejected(message.prev.index, agrees)
             case HeartbeatAck() if progress is not None:
                 self._heartbeat_acked(message, progress)
+                return self._compare(message)
             case ReadIndexRequest():
                 self._reads.add(ReadRequest(message.sender, message.id))
             case VoteRequest():
@@ -242,6 +259,20 @@ class Leader(Role):
             self._offer(message.sender, progress)
         if progress.stalled(self.state.now, self.state.settings.heartbeat):
             self._nudge(message.sender, progress)
+
+    def _compare(self, message: HeartbeatAck) -> Change | None:
+        """Look at the state of a follower beside the own one; resign when a quorum contradicts that."""
+        state, comparison = self.state, self.comparison
+        if message.wants is not None and state.snapshot.index < max(message.wants, 1):
+            state.outbox.snapshot_wanted |= self._asked_after != state.snapshot
+            self._asked_after = state.snapshot
+        if (difference := comparison.heard(message.sender, message.checkpoints, state.digests)) is not None:
+            state.outbox.events.append(StatesDiffer(difference))
+        if not comparison.overruled(state.membership.quorum, state.digests):
+            return None
+        assert comparison.question is not None, "nobody was asked"
+        state.contradicted(comparison.question)
+        return Follow(None, state.fence.reason)
 
     def _nudge(self, peer: NodeId, progress: Progress) -> None:
         """Ask whether what was sent has arrived, without sending it again: a lost message shows as a refusal."""

@@ -277,6 +277,16 @@ class Snapshots:
             self._groups[group].remove(manifest)
             await discard(self._disk, manifest.name, manifest.part_names, self._failpoints)
 
+    async def drop(self, manifest: Manifest) -> None:
+        """Remove one that nobody relies on, be it the newest.
+
+        Raises:
+            DiskError: the disk refused; it is out of use, and the next start may find it again.
+        """
+        if manifest in self._groups.get(manifest.group, []):
+            self._groups[manifest.group].remove(manifest)
+            await discard(self._disk, manifest.name, manifest.part_names, self._failpoints)
+
     async def quarantine(self, manifest: Manifest) -> None:
         """Take a damaged snapshot out of use; its files stay for people, as `*.bad`. Once is enough.
 
