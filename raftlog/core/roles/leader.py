@@ -210,7 +210,8 @@ class Leader(Role):
                 progress.rejected(message.prev.index, agrees)
             case HeartbeatAck() if progress is not None:
                 self._heartbeat_acked(message, progress)
-                return self._compare(message)
+                if (change := self._compare(message)) is not None:
+                    return change
             case ReadIndexRequest():
                 self._reads.add(ReadRequest(message.sender, message.id))
             case VoteRequest():
