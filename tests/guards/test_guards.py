@@ -34,6 +34,11 @@ def test_every_starred_row_is_planted_or_absent_or_impossible() -> None:
     assert not TABLE.owed(), f"without a mutant: {TABLE.owed()}"
 
 
+def test_every_mutant_that_no_tier_looks_for_says_why() -> None:
+    silent = [each.name for each in TABLE.mutants if not (each.tiers or each.absent or each.why)]
+    assert not silent, f"neither tiers nor absent nor why: {silent}"
+
+
 def test_every_mutant_has_somebody_to_kill_it() -> None:
     without = [each.name for each in TABLE.mutants if not (each.tiers or each.scripts or each.tests)]
     assert not without, f"nothing is named that kills {without}"
