@@ -244,6 +244,11 @@ def _slow_link(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
     )
 
 
+def _disk_full(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
+    span = random.choice((_span(random), random.randrange(4, 12) * SECOND))
+    return DiskFull(at=at, node=_one(random, names), span=span)
+
+
 def _damage(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
     how = random.choice(("flip", "zero", "misdirect"))
     return Damage(
@@ -313,6 +318,7 @@ PIVOTAL = (
 )
 """Where a strike leads on to other points: rebuilding a machine, zeroing a torn write, waiting for space."""
 POINTS = [*sorted(ALL), *PIVOTAL * 4, *["wal.roll.before_sync"] * 6]
+
 EVERYWHERE: dict[str, Draw] = {
     "campaign": lambda random, at, names: Campaign(at=at, node=random.choice(names)),
     "crash": _crash,
@@ -353,9 +359,7 @@ NODE_ONLY: dict[str, Draw] = {
         operation=random.choice(("read", "write", "sync", "allocate")),
         down=_span(random),
     ),
-    "disk-full": lambda random, at, names: DiskFull(
-        at=at, node=_one(random, names), span=random.choice((_span(random), random.randrange(4, 12) * SECOND))
-    ),
+    "disk-full": _disk_full,
     "failpoint": _failpoint,
     "failpoint-2": _failpoint,
     "failpoint-3": _failpoint,
@@ -363,7 +367,7 @@ NODE_ONLY: dict[str, Draw] = {
 }
 
 DRAWS: dict[Tier, dict[str, Draw]] = {
-    "core": EVERYWHERE | {"damage": _damage, "maroon": _maroon, "maroon-2": _maroon},
+    "core": EVERYWHERE | {"damage": _damage, "disk-full": _disk_full, "maroon": _maroon, "maroon-2": _maroon},
     "node": EVERYWHERE | NODE_ONLY,
 }
 """How each kind of fault is drawn. A kind that is named twice is chosen twice as often."""

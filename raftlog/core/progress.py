@@ -111,13 +111,13 @@ class Progress:
         self.inflight_bytes = 0
 
     def has_space(self, again: bool) -> bool:
-        """What its last heartbeat answer says of its disk; True when that is news. What it dropped is sent again."""
-        if self.full is not again:
-            return False
+        """What its last heartbeat answer says of its disk; True when that is news.
+
+        What it has dropped meanwhile shows as what a network has lost does: it is asked, and refuses.
+        """
+        news = self.full is again
         self.full = not again
-        if again and self.mode is Mode.REPLICATE:
-            self.probe_from(self.match_index + 1)
-        return True
+        return news
 
     def needs_snapshot(self) -> None:
         """What comes next is compacted."""

@@ -65,6 +65,8 @@ from raftlog.core.ready import (
 
 GROUP = GroupId(7)
 TICKS = 3
+ROOM = 3_000
+"""Bytes of commands that a full disk still takes."""
 """At one moment: a lone voter that resigns stands for election again at once, and no change needs more."""
 _KIND_NAMES = {kind: name for name, kind in KINDS.items()}
 
@@ -168,6 +170,7 @@ class Fleet:
         self._answers.started(host.id, process.view)
         # Its clock may have drifted past several deadlines of this core: the first tick says what time it is.
         self.settle(host, process)
+        self.see_room(host)
 
     def crash(self, host: Host, *, power: bool) -> None:
         """A process dies. With the power, unsynced writes are lost, but for the first few that reached the disk."""
@@ -208,6 +211,16 @@ class Fleet:
 
     # -- inputs
 
+    def see_room(self, host: Host) -> None:
+        """Tell a node whether its disk has space, where that has changed; one that stands still learns it later."""
+        process = host.process
+        full = host.full_until > self._timeline.now
+        if process is None or process.paused or full is (process.core.room is not None):
+            return
+        self.happens("room", host, full)
+        process.core.disk_room(ROOM if full else None, host.clock.monotonic(self._timeline.now))
+        self.settle(host, process)
+
     def campaign(self, host: Host) -> None:
         """Make a node ask for votes now."""
         process = _running(host)
@@ -233,7 +246,10 @@ class Fleet:
                 process.proposals.setdefault(id.index, []).append((id, ticket))
             case NotLeader(leader):
                 self.answer(ticket, Refused(leader))
-            case CoreBusy(retry_after) | NoSpace(_, retry_after):
+            case NoSpace(_, retry_after):
+                self.counts["effect/no-space"] += 1
+                self.answer(ticket, Busy(retry_after))
+            case CoreBusy(retry_after):
                 self.counts["event/busy"] += 1
                 self.answer(ticket, Busy(retry_after))
 
@@ -330,6 +346,7 @@ class Fleet:
         process.paused = False
         self.happens("resume", host)
         self._catch_up(host, process, process.waiting)
+        self.see_room(host)
         self.rewind(host)
         if not process.hung:
             self._read_on(host, process)

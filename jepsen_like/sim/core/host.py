@@ -120,6 +120,7 @@ class Host:
     paused_until: Micros = 0
     hung_until: Micros = 0
     stalled_until: Micros = 0
+    full_until: Micros = 0
     slow_until: Micros = 0
     latency: Micros = 0
     """What a sync takes while it is slow."""

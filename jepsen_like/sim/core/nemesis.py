@@ -157,13 +157,19 @@ class Nemesis:
                 host.slow_until, host.latency = self._timeline.now + span, latency
                 self._after(span, self._heals, host.name, number)
                 return f"{host.name} {latency / 1e3:g}ms"
+            case DiskFull(node=node, span=span):
+                host = self._host(node)
+                host.full_until = max(host.full_until, self._timeline.now + span)
+                self._fleet.see_room(host)
+                self._after(span, self._has_space, host, number)
+                return host.name
             case Campaign(node=node):
                 host = self._running(self._host(node))
                 self._fleet.campaign(host)
                 return host.name
             case Damage(node=node, place=place, down=down):
                 return self._damage(node, place, down, number)
-            case DamageSnapshot() | Stop() | DiskFails() | DiskFull() | Failpoint():
+            case DamageSnapshot() | Stop() | DiskFails() | Failpoint():
                 raise Skipped("it needs whole nodes: run it on the node tier")
 
     # -- processes
@@ -352,6 +358,10 @@ class Nemesis:
     def _if_active(self, act: Callable[..., None], what: object, number: int) -> None:
         if self._active:
             act(what, number)
+
+    def _has_space(self, host: Host, number: int) -> None:
+        self._fleet.see_room(host)
+        self._heals(host.name, number)
 
     def _heals(self, lane: str, number: int) -> None:
         self._trace.note("heal", lane, number)

@@ -97,7 +97,8 @@ class Recovery:
 
     def _make_well(self, host: Host) -> None:
         fleet = self._fleet
-        host.stalled_until = host.slow_until = 0
+        host.stalled_until = host.slow_until = host.full_until = 0
+        self._fleet.see_room(host)
         host.clock.drift(0, self._timeline.now)
         if host.process is None:
             fleet.boot(host)

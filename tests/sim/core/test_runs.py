@@ -11,7 +11,7 @@ import pytest
 from jepsen_like.sim.core import run
 from jepsen_like.sim.core.wires import Wires
 from jepsen_like.sim.coverage import merge
-from jepsen_like.sim.faults import Damage, DiskFull, Partition, Pause, Wipe
+from jepsen_like.sim.faults import Damage, Partition, Pause, Stop, Wipe
 from jepsen_like.sim.happening import Happening
 from jepsen_like.sim.links import Link
 from jepsen_like.sim.plan import Plan, Snapshotting
@@ -128,8 +128,8 @@ def test_a_partition_that_leaks_makes_the_run_invalid(monkeypatch: pytest.Monkey
 
 
 def test_faults_of_the_other_tier_are_skipped_and_counted() -> None:
-    ended = run(Plan(seed=1, tier="core", span=3_000_000, faults=(DiskFull(at=1, node="n1", span=5),)))
-    assert (ended.outcome, ended.skipped, ended.faults) == ("passed", {"disk-full": 1}, {})
+    ended = run(Plan(seed=1, tier="core", span=3_000_000, faults=(Stop(at=1, nodes=("n1",), down=5),)))
+    assert (ended.outcome, ended.skipped, ended.faults) == ("passed", {"stop": 1}, {})
 
 
 def test_who_was_away_for_long_is_given_a_snapshot() -> None:
