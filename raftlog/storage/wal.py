@@ -226,10 +226,10 @@ class Wal:
             failpoints=failpoints,
         )
         wal._damage += damage
-        wal._ahead.begin(wal._current)
         await wal._give_up_what_lacks_its_state()
         await wal._finish_installations()
         await wal.purge()
+        wal._ahead.begin(wal._current)  # last: `close` sees to its end, and nobody closes what was not opened
         return wal
 
     async def _give_up_what_lacks_its_state(self) -> None:
