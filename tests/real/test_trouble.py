@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from raftlog.backup.asking import take
+from raftlog.core.ids import META_GROUP
 from raftlog.machine.calls import CallFailed
 from raftlog.mainjob.replicated import open_store
 from raftlog.mainjob.store import Store
@@ -195,5 +197,17 @@ def test_a_flipped_bit_in_the_log_is_found_and_healed(tmp_path: Path) -> None:
             follower = next(name for name in NAMES if name != leader)
             await rotten(nodes, store, follower, "0000000000000001.seg", 0.5)
             assert "has again all it ever acknowledged" in nodes.whole_log_of(follower)
+
+    asyncio.run(story())
+
+
+def test_a_flipped_bit_in_a_snapshot_is_found_and_healed(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with cluster(tmp_path) as nodes, open_store(nodes.addresses) as store:
+            leader, _ = await nodes.leader()
+            follower = next(name for name in NAMES if name != leader)
+            await store.put("before", b"1")
+            await take(nodes.operator, nodes.nodes[follower].address, META_GROUP, seconds=PATIENCE)
+            await rotten(nodes, store, follower, "*.part", 0.5)
 
     asyncio.run(story())
