@@ -27,6 +27,7 @@ _COMMANDS = {
     "soak": ("jepsen_like.sim.commands.soak:soak", "Run both tiers until told to stop."),
     "explore": ("jepsen_like.sim.explore.command:explore", "Try every order of events in a small cluster."),
     "real": ("jepsen_like.cluster.command:real", "Run real processes and do faults to them."),
+    "report": ("jepsen_like.report.pages.command:report", "Write the pages of runs on real processes again."),
     "mutants": ("jepsen_like.mutants.command:mutants", "Plant known bugs and see them found."),
     "against": (
         "jepsen_like.cluster.against:against",

@@ -14,6 +14,7 @@ from jepsen_like.cluster.host import HostFailed
 from jepsen_like.cluster.run import run
 from jepsen_like.cluster.schedules import SCHEDULES
 from jepsen_like.cluster.trial import Report, Trial
+from jepsen_like.report.pages.written import PAGE, NoRun, report_of, write_index, write_run
 from jepsen_like.sim.commands.options import asides, json_option
 from jepsen_like.sim.judge import Exit
 from jepsen_like.workloads.names import WORKLOADS
@@ -115,16 +116,22 @@ def _done(trials: Sequence[Trial], directory: Path) -> Iterator[Report]:
         report = _known(folder, trial) or _run(trial, folder, console)
         for line in (*report.problems, *(each for found in report.judged for each in found.sentences)):
             console.print(f"  {line}", style="red", markup=False, soft_wrap=True)
+        write_index(directory)
         yield report
+    console.print(f"a page over all runs: {directory / PAGE}", markup=False, soft_wrap=True)
 
 
 def _known(folder: Path, trial: Trial) -> Report | None:
     """The report of a run that was done before, if it is that of this trial."""
     try:
-        report = msgspec.json.decode((folder / "report.json").read_bytes(), type=Report)
-    except (OSError, msgspec.MsgspecError):
+        report = report_of(folder)
+    except NoRun:
         return None
-    return report if report.trial == trial else None
+    if report.trial != trial:
+        return None
+    if not (folder / PAGE).exists():
+        write_run(folder)
+    return report
 
 
 def _run(trial: Trial, folder: Path, console: Console) -> Report:

@@ -19,6 +19,7 @@ from jepsen_like.cluster.nemesis import Nemesis
 from jepsen_like.cluster.schedules import schedule
 from jepsen_like.cluster.trial import Figures, Outcome, Report, Struck, Trial
 from jepsen_like.cluster.truth import compare, log_of
+from jepsen_like.report.pages.written import HISTORY, REPORT, write_run
 from jepsen_like.sim.faults import AnyFault, OneWay, Partition, Ring
 from jepsen_like.workloads.workload import Judged, Workload
 from raftlog import Client
@@ -33,7 +34,7 @@ HEALED_WITHIN = 10.0
 async def run(
     trial: Trial, workload: Workload, directory: Path, say: Callable[[str], None] = lambda text: None
 ) -> Report:
-    """Do it; the history, the nodes' directories and what they wrote are in `directory` afterwards."""
+    """Do it; the history, the nodes' directories and what they wrote are in `directory` afterwards, beside a page."""
     random = Random(f"{trial.seed}/{trial.workload}/{trial.schedule}")
     names = [f"n{number}" for number in range(1, trial.nodes + 1)]
     faults = schedule(trial.schedule, random, names, trial.seconds * 1_000_000)
@@ -47,9 +48,10 @@ async def run(
     ) as cluster:
         done = _Run(trial, workload, cluster, faults, random, say)
         report = await done.run()
-    with (directory / "history.jsonl").open("wb") as file:
+    with (directory / HISTORY).open("wb") as file:
         write_jsonl(done.callers.history, file)
-    (directory / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2))
+    (directory / REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2))
+    write_run(directory)
     return report
 
 
@@ -80,6 +82,7 @@ class _Run:
         self._open: dict[int, Struck] = {}
         self._struck: list[Struck] = []
         self._problems: list[str] = []
+        self._healed: float | None = None
         self._recovered_after: float | None = None
 
     async def run(self) -> Report:
@@ -118,7 +121,7 @@ class _Run:
 
     async def _heal(self) -> None:
         await self._nemesis.heal()
-        healed = self._now()
+        self._healed = healed = self._now()
         try:
             async with asyncio.timeout(HEALED_WITHIN):
                 await self.callers.next_success()
@@ -156,6 +159,8 @@ class _Run:
             figures=self._figures(),
             struck=tuple(sorted(self._struck, key=lambda struck: struck.began)),
             problems=(*self._problems, *invalid),
+            began=self._began,
+            healed=self._healed,
         )
 
     def _invalid(self) -> list[str]:

@@ -59,4 +59,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     figures: Figures
     struck: tuple[Struck, ...]
     problems: tuple[str, ...] = ()
+    began: int | None = None
+    """The history's time, in nanoseconds, at which the seconds of the faults begin."""
+    healed: float | None = None
+    """Seconds after which all faults were undone."""
     format: int = 1
