@@ -295,10 +295,17 @@ class Snapshotting:
         self._compaction = (index, log_time)
         self._around.kick()
 
+    @property
+    def _known(self) -> tuple[Manifest, ...]:
+        """Those that the core goes by, or hears of next. One just fetched may be of what is not in the log."""
+        newest = max(self._raft.snapshot_index, 0 if self._taken is None else self._taken.index)
+        every = self._around.wal.snapshots.all(self._group)
+        return tuple(each for each in every if each.meta.last.index <= newest)
+
     async def _target(self) -> Index | None:
         """The last entry that may go; None when none may."""
         wal, group, keep = self._around.wal, self._group, self._retention
-        kept = wal.snapshots.all(group)
+        kept = self._known
         if len(kept) < self._kept:
             return None
         base = wal.recovered(group).base.last.index

@@ -47,7 +47,7 @@ def in_doubt(node: Node) -> bool:
     return any("a quorum has yet to say" in sentence for sentence in node.impairments)
 
 
-def test_a8_a_follower_that_differs_is_fenced_and_gets_the_state_of_its_leader() -> None:
+def test_a1_a_follower_that_differs_is_fenced_and_gets_the_state_of_its_leader() -> None:
     async def story() -> None:
         world = await settled(11)
         await add(world, 70)
