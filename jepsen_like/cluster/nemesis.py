@@ -29,6 +29,7 @@ from jepsen_like.sim.faults import (
     Hang,
     Kill,
     Maroon,
+    MemberChange,
     OneWay,
     Partition,
     Pause,
@@ -36,6 +37,7 @@ from jepsen_like.sim.faults import (
     SlowLink,
     Squall,
     Stop,
+    Transfer,
     WallJump,
     Wipe,
     name,
@@ -46,7 +48,7 @@ from raftlog.core.ids import Micros
 Told = Callable[[str, AnyFault, Sequence[str]], None]
 """Hears `begins`, `ends` or `skipped`, of which fault, to whom."""
 
-IMPOSSIBLE = (Campaign, Hang, Maroon, DamageSnapshot)
+IMPOSSIBLE = (Campaign, Hang, Maroon, DamageSnapshot, MemberChange, Transfer)
 """What only a simulation can do."""
 
 
@@ -118,6 +120,8 @@ class Nemesis:
                 named = (fault.origin, fault.target)
             case Squall():
                 named = self._cluster.names
+            case MemberChange() | Transfer():
+                raise AssertionError(f"{name(fault)} was refused before the start")
             case _:
                 named = (fault.node,)
         if LEADER not in named:
@@ -175,7 +179,7 @@ class Nemesis:
             case Failpoint():
                 await hosts[0].tell(Arm(rules=fault.arm))
                 await self._later(fault.down, self._start(hosts))
-            case Campaign() | Hang() | Maroon() | DamageSnapshot():
+            case Campaign() | Hang() | Maroon() | DamageSnapshot() | MemberChange() | Transfer():
                 raise AssertionError(f"{name(fault)} was refused before the start")
 
     @staticmethod

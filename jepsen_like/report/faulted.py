@@ -4,6 +4,7 @@ import dataclasses
 
 from jepsen_like.sim import notation
 from jepsen_like.sim.faults import (
+    LEADER,
     AnyFault,
     Campaign,
     Crash,
@@ -18,6 +19,7 @@ from jepsen_like.sim.faults import (
     Hang,
     Kill,
     Maroon,
+    MemberChange,
     OneWay,
     Partition,
     Pause,
@@ -25,6 +27,7 @@ from jepsen_like.sim.faults import (
     SlowLink,
     Squall,
     Stop,
+    Transfer,
     WallJump,
     Wipe,
 )
@@ -78,6 +81,11 @@ def fault_text(fault: AnyFault) -> str:
             return f"failpoint {fault.arm} on {fault.node}, down{_for(fault.down)} if it ends"
         case Campaign():
             return f"campaign {fault.node}"
+        case MemberChange():
+            marks = ", forced" * fault.force + ", blindly" * fault.blind
+            return f"membership: {fault.how} {_all(fault.nodes)}{marks}"
+        case Transfer():
+            return f"hand over to {'anybody' if fault.node == LEADER else fault.node}"
 
 
 def weather_text(weather: Weather) -> str:

@@ -48,8 +48,12 @@ def _head(plan: Plan, run: Run, replay: str) -> Iterator[str]:
 
 def cluster_line(plan: Plan) -> str:
     """`cluster voters=n1..n3 learners=n4`."""
-    voters, learners = plan.names[: plan.voters], plan.names[plan.voters :]
-    groups = [("voters", voters), ("learners", learners)]
+    names, learners = plan.names, plan.voters + plan.learners
+    groups = [
+        ("voters", names[: plan.voters]),
+        ("learners", names[plan.voters : learners]),
+        ("strangers", names[learners:]),
+    ]
     return "cluster " + " ".join(f"{group}={_names(names)}" for group, names in groups if names)
 
 

@@ -21,6 +21,8 @@ class Atlas:
         self._voters = frozenset(voters)
         self._learners = frozenset(learners)
         self._destroyed: set[str] = set()
+        self.halves: list[frozenset[str]] = [self._voters]
+        """Of each of these sets a majority keeps its disks; more than one while the voters change."""
 
     @property
     def budget(self) -> int:
@@ -50,4 +52,8 @@ class Atlas:
         self._destroyed.discard(node)
 
     def _affords(self, node: str) -> bool:
-        return node in self._learners or len(self._destroyed & self._voters) < self.budget
+        return all(len(self._destroyed & half) < (len(half) - 1) // 2 for half in self.halves if node in half)
+
+    def keeps(self, halves: Iterable[frozenset[str]]) -> bool:
+        """Whether most of each of these sets still have their disks."""
+        return all(2 * len(half - self._destroyed) > len(half) for half in halves)

@@ -4,7 +4,7 @@ Nodes are named as in stories: `n1`, or `leader` for whoever leads when the mome
 Clients are `c1`, `c2` and so on. Times are microseconds of virtual time since the run began.
 """
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -220,6 +220,32 @@ class Campaign(Fault, frozen=True, kw_only=True):
     node: str
 
 
+How: TypeAlias = Literal[
+    "grow", "learn", "promote", "demote", "shrink", "replace", "replace-later", "reshape"
+]
+"""grow: strangers become learners, and voters when they have caught up. learn: learners, for good. shrink: members go.
+replace: a stranger takes a member's place at once; later: once it has caught up. reshape: exactly these are voters."""
+
+
+class MemberChange(Fault, frozen=True, kw_only=True):
+    """Somebody asks the leader for another membership; what does not fit is left out.
+
+    With `blind` it is not said which membership the change is meant for.
+    """
+
+    how: How
+    nodes: tuple[str, ...]
+    force: bool = False
+    """Whoever is alive: but never one that could not be decided after the faults."""
+    blind: bool = False
+
+
+class Transfer(Fault, frozen=True, kw_only=True):
+    """Somebody asks the leader to hand over to `node`; `leader` leaves it to the leader to whom."""
+
+    node: str
+
+
 AnyFault: TypeAlias = (
     Crash
     | Kill
@@ -243,6 +269,8 @@ AnyFault: TypeAlias = (
     | DamageSnapshot
     | Failpoint
     | Campaign
+    | MemberChange
+    | Transfer
 )
 
 

@@ -84,10 +84,10 @@ EFFECTS = (
     "waited",
 )
 """What faults must have led to: a nemesis that only says it struck strikes nobody."""
-ABSENT = {
-    "fault/member-change": "membership changes",
-    "event/transfer": "leadership transfer",
-    "event/lease-read": "lease reads",
+ABSENT = {"event/lease-read": "lease reads"}
+NOT_ON_WHOLE_NODES = {
+    "fault/member-change": "membership changes on whole nodes",
+    "fault/transfer": "leadership transfer on whole nodes",
 }
 
 
@@ -109,3 +109,5 @@ expect_core(REGISTRY)
 _expect_whole_nodes(REGISTRY)
 for name, feature in ABSENT.items():
     REGISTRY.expect(name, absent=feature)
+for name, feature in NOT_ON_WHOLE_NODES.items():
+    REGISTRY.expect(name, tiers=NODE, absent=feature)

@@ -65,6 +65,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Virtual time under faults; the recovery that every run ends with comes after it."""
     voters: int = 3
     learners: int = 0
+    strangers: int = 0
+    """Nodes that wait for somebody to add them (core tier)."""
     settings: Settings = Settings()
     weather: Weather = Weather()
     """Between faults."""
@@ -90,8 +92,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The nodes, learners last: `n1`, `n2`, ..."""
-        return tuple(f"n{number}" for number in range(1, self.voters + self.learners + 1))
+        """The nodes, first voters, then learners, then strangers: `n1`, `n2`, ..."""
+        count = self.voters + self.learners + self.strangers
+        return tuple(f"n{number}" for number in range(1, count + 1))
 
     def random(self, purpose: str) -> Random:
         """The generator for one purpose; equal for equal plans' seeds."""

@@ -66,12 +66,16 @@ def gaps(plan: Plan) -> Iterator[Plan]:
 
 
 def nodes(plan: Plan) -> Iterator[Plan]:
-    """Fewer nodes, learners first."""
+    """Fewer nodes, strangers and learners first."""
+    if plan.strangers:
+        yield fitted(plan, strangers=0)
     if plan.learners:
         yield fitted(plan, learners=0)
     for voters in range(1, plan.voters):
         yield fitted(
-            plan, voters=voters, faults=tuple(_moved(fault, voters + plan.learners) for fault in plan.faults)
+            plan,
+            voters=voters,
+            faults=tuple(_moved(fault, voters + plan.learners + plan.strangers) for fault in plan.faults),
         )
         yield fitted(plan, voters=voters)
 

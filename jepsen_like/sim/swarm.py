@@ -20,8 +20,10 @@ from jepsen_like.sim.faults import (
     Drift,
     Failpoint,
     Hang,
+    How,
     Kill,
     Maroon,
+    MemberChange,
     OneWay,
     Partition,
     Pause,
@@ -29,6 +31,7 @@ from jepsen_like.sim.faults import (
     SlowLink,
     Squall,
     Stop,
+    Transfer,
     WallJump,
     Wipe,
 )
@@ -52,12 +55,14 @@ def draw(seed: int, tier: Tier, *, span: Micros = SPAN) -> Plan:
     )
     names = tuple(f"n{number}" for number in range(1, voters + learners + 1))
     settings = _settings(random)
+    strangers, changes = _changes(Random(f"{seed}/{tier}/changes"), tier, voters + learners, span)
     return Plan(
         seed=seed,
         tier=tier,
         span=span,
         voters=voters,
         learners=learners,
+        strangers=strangers,
         settings=settings,
         weather=_weather(random, calm=random.random() < 0.4),
         sync=random.choice(((200, 300, 500), (200, 300, 500, 2_000, 20_000), (1_000, 5_000, 30_000, 80_000))),
@@ -66,8 +71,56 @@ def draw(seed: int, tier: Tier, *, span: Micros = SPAN) -> Plan:
         started=random.choice((10 * SECOND, 2**31 * 1_000 - 10 * SECOND, 2**53 - 10 * SECOND)),
         snapshot=_snapshotting(Random(f"{seed}/{tier}/snapshots")),
         workload=_workload(random, settings),
-        faults=_faults(random, tier, names, span),
+        faults=tuple(sorted((*_faults(random, tier, names, span), *changes), key=lambda fault: fault.at)),
     )
+
+
+def _changes(random: Random, tier: Tier, nodes: int, span: Micros) -> tuple[int, list[AnyFault]]:
+    """In every second run the membership changes, or the office changes hands on purpose, or both: beside other faults.
+
+    Drawn apart, so that a run without it is what it was. How many strangers wait, and who asks for what and when.
+    """
+    if tier == "node" or random.random() < 0.5:
+        return 0, []
+    strangers = random.choice((0, 1, 1, 2))
+    names = tuple(f"n{number}" for number in range(1, nodes + strangers + 1))
+    transfers = random.choice((0.0, 0.2, 0.2, 0.5, 1.0))
+    gap = random.choice((0.3, 1.0, 2.0)) * SECOND
+    faults: list[AnyFault] = []
+    at = CALM + random.randrange(SECOND)
+    while at < span:
+        if random.random() < transfers:
+            faults.append(Transfer(at=at, node=random.choice((LEADER, *names))))
+        else:
+            faults.append(_member_change(random, at, names))
+        at += max(1, round(random.expovariate(1 / gap)))
+    return strangers, faults
+
+
+def _member_change(random: Random, at: Micros, names: tuple[str, ...]) -> AnyFault:
+    how: How = random.choice(
+        (
+            "grow",
+            "grow",
+            "learn",
+            "promote",
+            "demote",
+            "shrink",
+            "shrink",
+            "replace",
+            "replace-later",
+            "reshape",
+        )
+    )
+    few = random.choice((1, 1, 2))
+    count = random.randint(1, min(5, len(names))) if how == "reshape" else few
+    nodes = random.sample(
+        names, len(names) if how in ("replace", "replace-later") else min(count, len(names))
+    )
+    if how == "shrink" and random.random() < 0.2:
+        nodes = [LEADER]
+    force, blind = random.random() < 0.3, random.random() < 0.5
+    return MemberChange(at=at, how=how, nodes=tuple(nodes), force=force, blind=blind)
 
 
 def _settings(random: Random) -> Settings:

@@ -36,6 +36,7 @@ from jepsen_like.sim.links import Link
 from jepsen_like.sim.notation import KINDS, entry_text, hard_text, message_text, node_text
 from jepsen_like.sim.plan import Plan
 from jepsen_like.sim.verdict import Violation
+from raftlog.core.change import Change
 from raftlog.core.durable import HardState, SnapshotMeta, fresh
 from raftlog.core.entry import Entry
 from raftlog.core.ids import NOTHING, Boot, GroupId, Micros, NodeId, RequestId
@@ -46,10 +47,13 @@ from raftlog.core.ready import (
     Busy as CoreBusy,
 )
 from raftlog.core.ready import (
+    ChangeRefused,
     Event,
     Fenced,
     IndexRange,
+    LeftGroup,
     Load,
+    MembershipChanged,
     Missing,
     NoSpace,
     NotLeader,
@@ -60,6 +64,8 @@ from raftlog.core.ready import (
     Ready,
     RoleChanged,
     StatesDiffer,
+    TransferBegun,
+    TransferEnded,
     Unfenced,
 )
 
@@ -105,7 +111,11 @@ class Fleet:
         self._conduct = Conduct(self._newest, plan.settings.election_timeout)
         self._answers = Answers()
         random = plan.random("clocks")
-        self.hosts: Mapping[NodeId, Host] = {node: self._host(node, random) for node in self.membership.ids}
+        self.hosts: Mapping[NodeId, Host] = {
+            node: self._host(node, random)
+            for node in map(NodeId, range(1, plan.voters + plan.learners + plan.strangers + 1))
+        }
+        """Strangers last: they are told how the group began, as all who join are, and wait."""
         self.apply_takes: tuple[Micros, ...] = plan.random("apply").choice(
             ((0,), (0,), (50, 100, 500), (1_000, 5_000, 20_000))
         )
@@ -228,6 +238,38 @@ class Fleet:
         process.core.campaign(host.clock.monotonic(self._timeline.now))
         self.settle(host, process)
         self._conduct.told(host.id, self._timeline.now)
+
+    @property
+    def membership_decided(self) -> MembershipAt:
+        """The newest decided membership."""
+        return self._checker.membership
+
+    def possible(self) -> list[Membership]:
+        """The memberships that are decided or may yet be."""
+        return self._checker.possible()
+
+    def change(self, host: Host, changes: Sequence[Change], *, force: bool, blind: bool) -> str:
+        """Ask a leader for another membership; in a word what it answers."""
+        process = _running(host)
+        expected = None if blind else process.view.membership.index
+        self.happens("change", host, force, blind)
+        shows = host.clock.monotonic(self._timeline.now)
+        answer = process.core.propose_membership(changes, shows, expected=expected, force=force)
+        text = answer.reason.value if isinstance(answer, ChangeRefused) else "begun"
+        assert not isinstance(answer, NotLeader), f"{host.name} does not lead"
+        self.counts[f"event/change-{text.replace(' ', '-')}"] += 1
+        self.settle(host, process)
+        return text
+
+    def transfer(self, host: Host, target: NodeId | None) -> str:
+        """Ask a leader to hand over; in a word what it answers."""
+        process = _running(host)
+        self.happens("transfer", host, target or 0)
+        answer = process.core.transfer(target, host.clock.monotonic(self._timeline.now))
+        text = "begun" if isinstance(answer, TransferBegun) else "refused"
+        self.counts[f"event/transfer-{text}"] += 1
+        self.settle(host, process)
+        return text
 
     def serve(self, ticket: Ticket) -> None:
         """A client's request has arrived at a running node that reads it."""
@@ -395,6 +437,7 @@ class Fleet:
         core, checker = process.core, self._checker
         before = checker.committed(host.id)
         checker.observe(host.id)
+        self._conduct.acts(host.id, self._timeline.now)
         rounds = 0
         while core.has_ready:
             self._perform(host, process, core.ready())
@@ -615,10 +658,23 @@ class Fleet:
         for event in events:
             if isinstance(event, StatesDiffer | Fenced | Unfenced):
                 raise Violation("I5", f"{host.name} takes equal states for different ones: {event}")
+            self._count_event(event)
             if isinstance(event, RoleChanged) and event.role == "leader":
                 self.takes_office(host)
             topic: Kind = "role" if isinstance(event, RoleChanged) else "event"
             self._trace.tell(host.name, topic, event_text(host.id, event))
+
+    def _count_event(self, event: Event) -> None:
+        match event:
+            case MembershipChanged(membership=membership, decided=decided):
+                kind = "joint" if membership.joint else "membership"
+                self.counts[f"event/{kind}-{'decided' if decided else 'in-force'}"] += 1
+            case LeftGroup():
+                self.counts["event/left-group"] += 1
+            case TransferEnded(reason=reason):
+                self.counts["event/hand-over-failed" if "followed" in reason else "event/hand-over-done"] += 1
+            case _:
+                pass
 
     def _tell_message(self, message: Message, kind: Any, flight: int = 0) -> None:
         sender, to = node_text(message.sender), node_text(message.to)

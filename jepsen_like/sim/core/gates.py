@@ -15,24 +15,36 @@ FAULTS = (
     "hang",
     "kill",
     "maroon",
+    "member-change",
     "one-way",
     "partition",
     "pause",
     "ring",
     "slow-link",
     "squall",
+    "transfer",
     "wall-jump",
     "wipe",
 )
 EVENTS = (
     "busy",
     "cas",
+    "change-begun",
+    "change-lagging",
+    "change-too-early",
+    "change-under-way",
+    "change-unsafe",
     "conflict-truncated",
     "fetch-failed",
+    "hand-over-done",
+    "hand-over-failed",
     "impaired-healed",
+    "joint-in-force",
     "leader-change",
+    "left-group",
     "load-from-disk",
     "log-compacted",
+    "membership-decided",
     "read",
     "redirect",
     "repetition-filtered",
@@ -40,6 +52,8 @@ EVENTS = (
     "retry",
     "snapshot-installed",
     "snapshot-taken",
+    "transfer-begun",
+    "transfer-refused",
 )
 EFFECTS = (
     "doubled",
@@ -86,6 +100,8 @@ def expect_core(registry: Registry) -> None:
             registry.expect(f"role/{role}/{kind}", tiers=CORE)
     # Offers come with a leader's heartbeats: hardly ever to anyone who does not follow it.
     registry.expect("role/follower/offer", tiers=CORE)
+    for kind in ("timeout-now", "not-a-member"):
+        registry.expect(f"role/follower/{kind}", tiers=CORE)
     for event in EVENTS:
         registry.expect(f"event/{event}", tiers=CORE)
     for effect in EFFECTS:

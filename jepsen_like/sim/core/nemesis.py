@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from jepsen_like.sim.atlas import Atlas
+from jepsen_like.sim.core.changes import asked
 from jepsen_like.sim.core.fleet import Fleet
-from jepsen_like.sim.core.host import Host
+from jepsen_like.sim.core.host import Host, Process
 from jepsen_like.sim.core.timeline import Timeline
 from jepsen_like.sim.core.trace import Trace
 from jepsen_like.sim.core.wires import Wire, Wires
+from jepsen_like.sim.electorate import Halves, halves
 from jepsen_like.sim.faults import (
     LEADER,
     AnyFault,
@@ -25,6 +27,7 @@ from jepsen_like.sim.faults import (
     Hang,
     Kill,
     Maroon,
+    MemberChange,
     OneWay,
     Partition,
     Pause,
@@ -32,13 +35,16 @@ from jepsen_like.sim.faults import (
     SlowLink,
     Squall,
     Stop,
+    Transfer,
     WallJump,
     Wipe,
     ends,
     name,
 )
 from jepsen_like.sim.links import Link, between, one_way, ring
+from jepsen_like.sim.notation import membership_text
 from jepsen_like.sim.plan import Plan
+from raftlog.core.change import ImpossibleChange, step
 from raftlog.core.ids import Micros
 
 
@@ -169,6 +175,10 @@ class Nemesis:
                 return host.name
             case Damage(node=node, place=place, down=down):
                 return self._damage(node, place, down, number)
+            case MemberChange():
+                return self._change(fault)
+            case Transfer(node=node):
+                return self._transfer(node)
             case DamageSnapshot() | Stop() | DiskFails() | Failpoint():
                 raise Skipped("it needs whole nodes: run it on the node tier")
 
@@ -199,6 +209,7 @@ class Nemesis:
         for lost in self.atlas.destroyed:
             if not (self._hosts[lost].wiped or self._hosts[lost].store.durable.impaired):
                 self.atlas.repaired(lost)
+        self.atlas.halves = self._named(halves(self._fleet.possible()))
         if not self.atlas.claim(host.name):
             raise Skipped(
                 f"{host.name} must keep its disk: {', '.join(self.atlas.destroyed) or 'nobody'} lost it"
@@ -319,6 +330,39 @@ class Nemesis:
             host.clock.drift(0, self._timeline.now)
             self._fleet.rewind(host)
             self._heals(host.name, number)
+
+    # -- membership and office
+
+    def _change(self, fault: MemberChange) -> str:
+        """What could never be decided again, with the disks that are gone, is not asked for: forced or not."""
+        leader, process = self._leading()
+        nodes = [self._hosts[name].id for name in self._names(fault.nodes) if not self._hosts[name].wiped]
+        membership = process.core.membership
+        wanted = asked(fault, nodes, membership)
+        try:
+            after = step(membership, wanted)
+        except ImpossibleChange as problem:
+            raise Skipped(str(problem)) from problem
+        if not self.atlas.keeps(self._named(halves([after]))):
+            raise Skipped(f"too few of the disks of {membership_text(after)} are whole")
+        answer = self._fleet.change(leader, wanted, force=fault.force, blind=fault.blind)
+        return f"{leader.name} to {membership_text(after)}: {answer}"
+
+    def _transfer(self, node: str) -> str:
+        leader, _ = self._leading()
+        target = None if node == LEADER else self._hosts[node]
+        answer = self._fleet.transfer(leader, None if target is None else target.id)
+        return f"{leader.name} to {'anybody' if target is None else target.name}: {answer}"
+
+    def _leading(self) -> tuple[Host, Process]:
+        leader = self._fleet.leader
+        if leader is None or leader.process is None:
+            raise Skipped("nobody leads")
+        self._running(leader)
+        return leader, leader.process
+
+    def _named(self, sets: Halves) -> list[frozenset[str]]:
+        return [frozenset(self._fleet.hosts[node].name for node in half) for half in sets]
 
     # -- who and when
 

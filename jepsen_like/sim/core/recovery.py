@@ -10,6 +10,8 @@ from jepsen_like.sim.core.oracle import Oracle
 from jepsen_like.sim.core.timeline import Timeline
 from jepsen_like.sim.core.trace import Trace
 from jepsen_like.sim.core.wires import Wires
+from jepsen_like.sim.electorate import halves, smallest
+from jepsen_like.sim.faults import MemberChange
 from jepsen_like.sim.links import between
 from jepsen_like.sim.plan import Plan
 from jepsen_like.sim.verdict import Violation
@@ -56,11 +58,12 @@ class Recovery:
         self._nemesis.stand_down()
         self._heal()
         self._leader_within(TIMEOUTS * self._timeout)
+        self._changed_within(TIMEOUTS * self._timeout)
         self._serves_within(TIMEOUTS * self._timeout)
         self._settles_within(TIMEOUTS * self._timeout)
         leader, term = self._leader_within(0)
         self._rests(leader, term)
-        self._oracle.survived({host.name: _process(host).machine for host in self._healed})
+        self._oracle.survived({host.name: _process(host).machine for host in self._members})
 
     # -- healing
 
@@ -85,15 +88,20 @@ class Recovery:
             self._make_well(host)
 
     def _chosen(self) -> list[Host]:
-        """A smallest quorum of intact voters; for every second seed everyone who is intact."""
+        """A smallest quorum of intact voters of all memberships there may be; for every second seed everyone intact."""
         hosts = [host for host in self._fleet.hosts.values() if not host.wiped]
         if self._plan.seed % 2:
             return hosts
-        # Counted here: a core that is wrong about majorities must not be asked what one is.
         # Who is impaired gives no vote.
-        voters = [host for host in hosts if host.id <= self._plan.voters and not host.store.durable.impaired]
-        chosen = self._random.sample(voters, self._plan.voters // 2 + 1)
-        return [host for host in hosts if host in chosen]
+        voters = [host.id for host in hosts if not host.store.durable.impaired]
+        chosen = smallest(halves(self._fleet.possible()), voters, self._random)
+        return [host for host in hosts if host.id in chosen]
+
+    @property
+    def _members(self) -> list[Host]:
+        """Those of the healed whom the newest decided membership names: of the others nothing is promised."""
+        ids = self._fleet.membership_decided.membership.ids
+        return [host for host in self._healed if host.id in ids]
 
     def _make_well(self, host: Host) -> None:
         fleet = self._fleet
@@ -129,10 +137,10 @@ class Recovery:
         )
 
     def _agreed_leader(self) -> Host | None:
-        """Who leads in the highest term of the healed, and is followed by all of them."""
-        processes = [_process(host) for host in self._healed]
+        """Who leads in the highest term of the healed members, and is followed by all of them."""
+        processes = [_process(host) for host in self._members]
         term = max(process.view.state.term for process in processes)
-        leading = [host for host in self._healed if _process(host).core.leads]
+        leading = [host for host in self._members if _process(host).core.leads]
         if len(leading) != 1 or any(process.view.state.term != term for process in processes):
             return None
         return leading[0] if all(process.core.leader == leading[0].id for process in processes) else None
@@ -141,14 +149,31 @@ class Recovery:
     def _client_numbers(self) -> range:
         return range(1, self._plan.workload.clients + len(self._fleet.hosts) + 1)
 
+    def _changed_within(self, span: Micros) -> None:
+        """Changes that were under way are through, and for three election timeouts none has followed (M3, M16)."""
+        if not any(isinstance(fault, MemberChange) for fault in self._plan.faults):
+            return
+        end, quiet_since = self._timeline.now + span, self._timeline.now
+        before = self._fleet.membership_decided
+        while self._timeline.now < end and self._timeline.now < quiet_since + 3 * self._timeout:
+            self._timeline.run_until(self._timeline.now + self._timeout // 10)
+            newest = self._fleet.membership_decided
+            memberships = [_process(host).view.membership for host in self._members]
+            if newest != before or newest.membership.joint or any(at != newest for at in memberships):
+                before, quiet_since = newest, self._timeline.now
+        if self._timeline.now < quiet_since + 3 * self._timeout:
+            raise Violation("liveness", f"a change of the membership is never through: {before}")
+        self._leader_within(TIMEOUTS * self._timeout)
+
     def _serves_within(self, span: Micros) -> None:
-        clients = [self._client(host) for host in self._healed]
+        members = self._members
+        clients = [self._client(host) for host in members]
         for client in clients:
             self._clients.add(client)
         end = self._timeline.now + span
         while any(client.done < OPERATIONS for client in clients) and self._timeline.now < end:
             self._timeline.run_until(self._timeline.now + self._timeout // 10)
-        done = {host.name: client.done for host, client in zip(self._healed, clients, strict=True)}
+        done = {host.name: client.done for host, client in zip(members, clients, strict=True)}
         if any(number < OPERATIONS for number in done.values()):
             through = ", ".join(f"{number} through {name}" for name, number in done.items())
             raise Violation(
@@ -173,17 +198,17 @@ class Recovery:
         waiting = [client.name for client in self._clients.open]
         if waiting:
             return f"calls of {', '.join(waiting)} are never resolved"
-        states = {host.name: _process(host).view.state for host in self._healed}
+        states = {host.name: _process(host).view.state for host in self._members}
         if len({(state.log.last, state.committed, state.applied) for state in states.values()}) > 1:
             places = ", ".join(
                 f"{name}: applied {state.applied}, committed {state.committed}, last {state.log.last}"
                 for name, state in states.items()
             )
             return f"healed nodes do not become equal: {places}"
-        impaired = [host.name for host in self._healed if host.store.durable.impaired]
+        impaired = [host.name for host in self._members if host.store.durable.impaired]
         if impaired:
             return f"{', '.join(impaired)} never become whole again"
-        unanswered = [host.name for host in self._healed if _process(host).reads or _process(host).released]
+        unanswered = [host.name for host in self._members if _process(host).reads or _process(host).released]
         if unanswered:
             return f"reads at {', '.join(unanswered)} are never answered"
         return ""
@@ -201,7 +226,7 @@ class Recovery:
             raise Violation(
                 "liveness", f"{sent} messages in {RESTS} heartbeats of an idle cluster, not {most}"
             )
-        terms = {host.name: _process(host).view.state.term for host in self._healed}
+        terms = {host.name: _process(host).view.state.term for host in self._members}
         if set(terms.values()) != {term} or not _process(leader).core.leads:
             raise Violation(
                 "liveness", f"{leader.name}@{term} loses its office in a healthy cluster: {terms}"

@@ -28,7 +28,7 @@ class Simulation:
         self._plan = plan
         self._timeline = Timeline()
         self._trace = Trace(self._timeline, watch)
-        count = plan.workload.clients + plan.voters + plan.learners
+        count = plan.workload.clients + len(plan.names)
         names = [*plan.names, *(f"c{number}" for number in range(1, count + 1))]
         self._wires = Wires(self._timeline, plan.random("network"), plan.weather, names)
         self._checker = Checker()

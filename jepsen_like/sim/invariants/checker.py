@@ -4,6 +4,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import msgspec
+
 from jepsen_like.sim.image import Image, Snapshot, Write
 from jepsen_like.sim.invariants.history import History, who
 from jepsen_like.sim.invariants.view import View
@@ -519,9 +521,21 @@ class Checker:
             elif decided[index - 1][0].term != term:
                 raise _broken("I6", node, f"commits {index}@{term}, but {decided[index - 1][0]} was decided")
         if len(decided) > known:
-            # Not the core's own account: it may have begun the next change since, within the same input.
-            self._decided_under = seen.disk.written.membership.membership
+            self._decided_under = self._deciding(node, seen.disk.written.membership, known)
             self._held_by_quorum(decided[-1][0], self._decided_under, node)
+
+    def _deciding(self, node: NodeId, newest: MembershipAt, known: Index) -> Membership:
+        """Who had to agree to the last entry that was just decided; `known` were before.
+
+        Not by the core's own account, which it may have changed since within the same input. A joint membership is
+        decided by both halves. After that the leader may have left it, and what follows is the new voters' to decide.
+        """
+        membership = newest.membership
+        if not membership.outgoing or len(self.decided) <= newest.index:
+            return membership
+        if newest.index > known:
+            self._held_by_quorum(self.decided[newest.index - 1][0], membership, node)
+        return msgspec.structs.replace(membership, outgoing=(), demoted=())
 
     def _held_by_quorum(self, position: EntryId, membership: Membership, node: NodeId | None) -> None:
         """Counted here and not by the core's own quorums, whose mistakes it would share."""

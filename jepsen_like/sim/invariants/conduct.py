@@ -187,6 +187,15 @@ class Conduct:
         life = self._lives[node]
         life.unsynced = life.view.role.name == "candidate" and not life.view.state.vote_is_durable
 
+    def acts(self, node: NodeId, now: Micros) -> None:
+        """A node has taken an input, and nothing of what follows has reached its disk.
+
+        Who takes office is judged now: it may change the membership at once.
+        """
+        life = self._lives[node]
+        if life.view.role is not life.role and life.view.role.name == "leader":
+            self._changes(node, now)
+
     def ticked(self, node: NodeId, now: Micros) -> None:
         """Time has passed at a node, and it has seen to what was due."""
         life = self._lives[node]
@@ -198,6 +207,8 @@ class Conduct:
             return
         since = now - self._patience
         met, heard = life.met, life.heard
+        for gone in met.keys() - {peer for half in self._halves(node) for peer in half}:
+            del met[gone]
         for voters in self._halves(node):
             known = {
                 peer

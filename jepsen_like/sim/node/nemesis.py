@@ -22,6 +22,7 @@ from jepsen_like.sim.faults import (
     Hang,
     Kill,
     Maroon,
+    MemberChange,
     OneWay,
     Partition,
     Pause,
@@ -29,6 +30,7 @@ from jepsen_like.sim.faults import (
     SlowLink,
     Squall,
     Stop,
+    Transfer,
     WallJump,
     Wipe,
     name,
@@ -121,6 +123,8 @@ class Nemesis:
                 return self._sever(fault, serial)
             case Maroon():
                 return None  # for the algorithm's own runs: it strikes within an election
+            case MemberChange() | Transfer():
+                return None  # the driver has no such calls yet
             case Squall():
                 return self._squall(fault, serial)
             case SlowLink():

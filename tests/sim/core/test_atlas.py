@@ -49,3 +49,13 @@ def test_a_majority_stays_intact_whatever_is_asked() -> None:
             else:
                 atlas.repaired(name)
             assert len(atlas.intact) * 2 > voters
+
+
+def test_while_the_voters_change_each_half_keeps_its_majority() -> None:
+    atlas = Atlas(names(3), ("n4", "n5"))
+    atlas.halves = [frozenset({"n1", "n2", "n3"}), frozenset({"n3", "n4", "n5"})]
+    assert atlas.claim("n3")
+    assert not atlas.claim("n4"), "of n3 to n5 only one would be left"
+    assert not atlas.claim("n1")
+    assert not atlas.keeps([frozenset({"n2", "n3"})])
+    assert atlas.keeps([frozenset({"n1", "n2", "n3"}), frozenset({"n4"})])
