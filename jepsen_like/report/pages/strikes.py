@@ -21,6 +21,7 @@ from jepsen_like.sim.faults import (
     Hang,
     Kill,
     Maroon,
+    MemberChange,
     OneWay,
     Partition,
     Pause,
@@ -28,6 +29,7 @@ from jepsen_like.sim.faults import (
     SlowLink,
     Squall,
     Stop,
+    Transfer,
     WallJump,
     Wipe,
 )
@@ -56,7 +58,17 @@ def _strikes(struck: Sequence[Struck]) -> Iterator[Strike]:
 def kind(fault: AnyFault) -> str:
     """What of a cluster it hurts."""
     match fault:
-        case Crash() | Kill() | Stop() | Pause() | Hang() | Failpoint() | Campaign():
+        case (
+            Crash()
+            | Kill()
+            | Stop()
+            | Pause()
+            | Hang()
+            | Failpoint()
+            | Campaign()
+            | MemberChange()
+            | Transfer()
+        ):
             return "process"
         case Partition() | OneWay() | Ring() | Maroon() | Squall() | SlowLink():
             return "network"
@@ -99,6 +111,10 @@ def text(struck: Struck) -> str:
             return f"damage {who}: {how}"
         case Failpoint(arm=arm):
             return f"failpoint {arm} on {who}"
+        case MemberChange(how=how):
+            return f"membership: {how} {who}"
+        case Transfer():
+            return f"hand over to {who}"
         case Kill() | Stop() | Pause() | Wipe() | Ring() | Hang() | Maroon() | DamageSnapshot() | Campaign():
             return f"{type(struck.fault).__name__.lower()} {who}"
 
