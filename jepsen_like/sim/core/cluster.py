@@ -487,6 +487,7 @@ class Cluster:
         assert snapshot.meta == meta, f"{node_text(server.id)} is to restore {meta.last}, and has {snapshot}"
         server.machine = _machine(snapshot)
         server.unapplied.clear()
+        self.core(server.id).applied(server.machine.applied, server.machine.digest, self.now)
         if self.say is not None:
             self.say("apply", f"{node_text(server.id)} restores the state at {meta.last}")
         self._release(server)
