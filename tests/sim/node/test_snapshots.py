@@ -40,7 +40,7 @@ def test_logs_begin_later_behind_snapshots_and_who_was_away_is_fed_one_in_pieces
 
 def test_a_transfer_goes_on_after_its_connection_broke() -> None:
     away = Partition(at=AT, sides=(("n3",), ("n1", "n2")), span=3 * SECOND)
-    breaks = Squall(at=AT + 3 * SECOND, weather=Weather(delay=(100, 400), breaks=0.1), span=6 * SECOND)
+    breaks = Squall(at=AT + 3 * SECOND, weather=Weather(delay=(100, 400), breaks=0.3), span=6 * SECOND)
     seen = play(scene(away, breaks, span=10 * SECOND))
     assert seen.run.coverage.get("effect/transfer-broken", 0) >= 1
     assert counts(seen, "transfer-resumed") >= [1]
