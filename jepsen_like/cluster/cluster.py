@@ -37,9 +37,10 @@ class Cluster:
         random: Random,
         nodes: int = 3,
         disk: str = "local",
+        environment: Mapping[str, str] | None = None,
         **more: object,
     ) -> None:
-        """`more`: other fields of `Setting`, the same for all."""
+        """`environment` is that of the processes, this one's by default; `more`: other fields of `Setting`, for all."""
         names = [f"n{number}" for number in range(1, nodes + 1)]
         addresses = [f"127.0.0.1:{port}" for port in free_ports(nodes)]
         self.network = Network(dict(zip(names, addresses, strict=True)), random)
@@ -55,7 +56,8 @@ class Cluster:
                         **more,
                     },
                     Setting,
-                )
+                ),
+                environment=environment,
             )
             for name, address in zip(names, addresses, strict=True)
         }

@@ -5,7 +5,7 @@ import shutil
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,9 +23,16 @@ class HostFailed(Exception):
 class Host:
     """What stays when its process dies. Invariant: at most one process at a time, and none is left behind by `end`."""
 
-    def __init__(self, setting: Setting, command: Sequence[str] = COMMAND) -> None:
-        """Nothing runs before `start`. `command` is completed by the setting."""
+    def __init__(
+        self,
+        setting: Setting,
+        command: Sequence[str] = COMMAND,
+        *,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Nothing runs before `start`. `command` is completed by the setting; `environment` None: as here."""
         self.setting = setting
+        self._environment = environment
         self._command = tuple(command)
         self._process: Process | None = None
         self._answers: asyncio.Task[None] | None = None
@@ -71,7 +78,13 @@ class Host:
         encoded = msgspec.json.encode(self.setting).decode()
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *self._command, encoded, stdin=PIPE, stdout=PIPE, stderr=log, process_group=0
+                *self._command,
+                encoded,
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=log,
+                process_group=0,
+                env=self._environment,
             )
         self._answers = asyncio.create_task(self._hear(self._process), name=f"answers of {self.name}")
         self.starts += 1

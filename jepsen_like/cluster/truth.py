@@ -60,7 +60,7 @@ def compare(
         history: of clients with sessions, so that each command is in the log once or, sent again, under one number.
         command: what stands in the log for a request.
     """
-    sentences = list(_disagreements(logs, committed))
+    sentences = list(disagreements(logs, committed))
     whole = [log for log in logs.values() if all(index in log for index in range(1, committed + 1))]
     if not whole:
         missing = f"no node's log reaches from 1 to {committed}: what was compacted cannot be compared"
@@ -70,7 +70,8 @@ def compare(
     return Judged("log", verdict, tuple(sentences[:MOST_SENTENCES]))
 
 
-def _disagreements(logs: Mapping[str, Mapping[Index, Entry]], committed: Index) -> Iterator[str]:
+def disagreements(logs: Mapping[str, Mapping[Index, Entry]], committed: Index) -> Iterator[str]:
+    """Where two logs hold different entries at one place, up to what was decided; either may lack some."""
     seen: dict[Index, tuple[str, Entry]] = {}
     for name, log in logs.items():
         for index, entry in log.items():
