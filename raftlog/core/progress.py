@@ -37,6 +37,8 @@ class Progress:
     """Entries for it are being read from disk."""
     offered: Index | None = None
     """The first snapshot offered since it needed one: what follows it is kept for this follower."""
+    offered_round: int = 0
+    """The newest heartbeat when a snapshot was offered last: only answers to later ones tell that it was lost."""
     applied: Index = 0
     digest: int = 0
     """What its last heartbeat answer said it had applied, and the digest of its state there."""

@@ -205,6 +205,9 @@ class Recovery:
                 for name, state in states.items()
             )
             return f"healed nodes do not become equal: {places}"
+        writing = [host.name for host in self._healed if host.store.pending]
+        if writing:
+            return f"what {', '.join(writing)} wrote is never synced"
         impaired = [host.name for host in self._members if host.store.durable.impaired]
         if impaired:
             return f"{', '.join(impaired)} never become whole again"

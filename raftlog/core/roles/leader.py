@@ -256,7 +256,7 @@ class Leader(Role):
         if progress.has_space(not message.full):
             self.state.outbox.events.append(PeerFull(message.sender, message.full))
         self._release_reads()
-        if progress.mode is Mode.SNAPSHOT:
+        if progress.mode is Mode.SNAPSHOT and message.round > progress.offered_round:
             self._offer(message.sender, progress)
         if progress.stalled(self.state.now, self.state.settings.heartbeat):
             self._nudge(message.sender, progress)
@@ -505,8 +505,12 @@ class Leader(Role):
         self._offer(peer, progress)
 
     def _offer(self, peer: NodeId, progress: Progress) -> None:
-        """Repeated with every heartbeat's answer, for an offer may be lost and its receiver may start anew."""
+        """Repeated with each heartbeat that is answered, for an offer may be lost and its receiver may start anew.
+
+        Once for all answers that were under way: a follower whose disk hung for long gives very many at once.
+        """
         last = self.state.snapshot
+        progress.offered_round = self._round
         if progress.offered is None:
             progress.offered = last.index
         self.state.send(SnapshotOffer(**self.state.head(peer), last=last))
