@@ -192,8 +192,8 @@ PLANS: Final[dict[type, Plan]] = {
         Plan(Outrun, "_level _since _late"),
         Plan(
             Progress,
-            "next_index heard_at match_index mode probing loading offered offered_round impaired full acked_round moved_at"
-            " inflight_bytes",
+            "next_index heard_at match_index mode probing loading offered offered_round impaired full acked_round"
+            " moved_at inflight_bytes",
             applied=_STATELESS,  # shown to people, decides nothing
             digest=_STATELESS,
             inflight=_DEQUE,
