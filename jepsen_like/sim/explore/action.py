@@ -25,6 +25,8 @@ class Kind(IntEnum):
     """The oldest write under way at a node completes."""
     CRASH = 8
     """A node stops and starts again; some of its writes under way may have reached the disk."""
+    CHANGE = 9
+    """A leader is told to change the membership."""
 
 
 class Action(msgspec.Struct, frozen=True):
@@ -36,9 +38,12 @@ class Action(msgspec.Struct, frozen=True):
     message: Message | None = None
     keeping: int = 0
     """Writes that reach the disk in a crash."""
+    change: tuple[str, ...] = ()
+    """What of the membership is to change."""
 
     def __str__(self) -> str:
         if self.message is not None:
             return f"{self.kind.name.lower()} {message_text(self.message)}"
         keeping = f" keeping {self.keeping}" if self.keeping else ""
-        return f"{self.kind.name.lower()} {node_text(self.node)}{keeping}"
+        change = "".join(f" {word}" for word in self.change)
+        return f"{self.kind.name.lower()} {node_text(self.node)}{keeping}{change}"

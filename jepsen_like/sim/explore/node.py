@@ -19,7 +19,7 @@ from jepsen_like.sim.explore.copier import (
     settings,
 )
 from jepsen_like.sim.explore.scope import Disk, Past, Scope
-from jepsen_like.sim.notation import entry
+from jepsen_like.sim.notation import changes, entry
 from jepsen_like.sim.verdict import Violation
 from raftlog.core.durable import HardState, Recovered, SnapshotMeta, TermRun, fresh
 from raftlog.core.entry import Entry, EntryKind
@@ -177,6 +177,11 @@ class Turn:
     def propose(self, payload: bytes) -> None:
         """A client's command."""
         self.core.propose(payload, THEN)
+        self._settle()
+
+    def change(self, words: Sequence[str]) -> None:
+        """Somebody wants another membership, whoever is alive."""
+        self.core.propose_membership(changes(words), THEN, force=True)
         self._settle()
 
     def read(self) -> RequestId:

@@ -61,6 +61,12 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     proposals: int = 0
     reads: int = 0
     heartbeats: int = 0
+    changes: tuple[tuple[str, ...], ...] = ()
+    """Changes of the membership that a leader may be told to make, whoever is alive: `remove=n4`."""
+    asked: int = 0
+    """How often a leader is told to make one of them."""
+    opening: tuple[str, ...] = ()
+    """What happens first, in the words of actions: exploring begins after it."""
     timeouts: int = 15
     """Election timeouts in all, of leaders who hear nobody too; beside it `max_term` bounds them."""
 
@@ -223,6 +229,30 @@ SCOPES: dict[str, Scope] = {
             max_append=65,
             pasts=(Past((1,), 1, NodeId(1)), Past((2,), 2, NodeId(2)), Past((), 2, NodeId(2))),
             timeouts=4,
+            lose=_CONTACT,
+        ),
+        Scope(
+            name="four-nodes-changes",
+            about="n1 and n2 both lead four nodes, of which n2 is the newer; each is told to remove another one.",
+            membership=voters(1, 2, 3, 4),
+            max_term=3,
+            max_log=4,
+            flights=6,
+            opening=(
+                "timeout n1",
+                "deliver n1@1 -> n2 vote last 0@0",
+                "deliver n1@1 -> n3 vote last 0@0",
+                "deliver n2@1 -> n1 vote-answer yes",
+                "deliver n3@1 -> n1 vote-answer yes",
+                "timeout n2",
+                "deliver n2@2 -> n3 vote last 0@0",
+                "deliver n2@2 -> n4 vote last 0@0",
+                "deliver n3@2 -> n2 vote-answer yes",
+                "deliver n4@2 -> n2 vote-answer yes",
+            ),
+            timeouts=4,
+            changes=(("remove=n4",), ("remove=n1",)),
+            asked=2,
             lose=_CONTACT,
         ),
         Scope(

@@ -135,7 +135,7 @@ class Search:
 
     def _recover(self, world: World, number: int) -> None:
         """Everyone goes on, and then, from the same world, one of the smallest quorums: each in its turn."""
-        smallest = self._quorums[1:]
+        smallest = [] if self.space.scope.changes else self._quorums[1:]
         turn = number // self._recover_each
         for alive in (self._quorums[0], *(smallest[turn % len(smallest) :][:1] if smallest else ())):
             try:

@@ -130,6 +130,8 @@ class Space:
         self._steps: dict[tuple[int, int], Step] = {}
         self._agreeing: set[tuple[int, int]] = set()
         self._budget = _budget(scope)
+        self.opened: list[Action] = []
+        """What the scope has begun with."""
 
     @property
     def remembered(self) -> int:
@@ -137,7 +139,23 @@ class Space:
         return len(self._steps)
 
     def start(self) -> World:
-        """The world as the scope begins."""
+        """The world as the scope begins, after its opening.
+
+        Raises:
+            LookupError: the opening names an action that cannot happen there.
+        """
+        world = self._first()
+        self.opened.clear()
+        for text in self.scope.opening:
+            code, world = next(
+                (found for found in self.successors(world) if str(self.action(found[0])) == text), (0, ())
+            )
+            if not world:
+                raise LookupError(f"{self.scope.name} cannot open with {text!r}")
+            self.opened.append(self.action(code))
+        return world
+
+    def _first(self) -> World:
         nodes = [self._node(first(self.scope, id)) for id in self.scope.nodes]
         leaders = [0] * (self.scope.max_term + 2)
         decided: list[tuple[Entry, Term]] = []
@@ -189,7 +207,9 @@ class Space:
                 step = self._campaign(world, place)
                 yield from self._input(world, place, step, kind, 0)
                 continue
-            counts = range(len(node.pending) + 1) if kind is Kind.CRASH else (0,)
+            counts = range(len(node.pending) + 1) if kind is Kind.CRASH else range(1)
+            if kind is Kind.CHANGE:
+                counts = range(len(self.scope.changes))
             for count in counts:
                 argument = self._budget[kind].used(spent) if kind is Kind.PROPOSE else count
                 yield from self._input(world, place, self.step(world[place], kind, argument), kind, count)
@@ -208,6 +228,8 @@ class Space:
             yield Kind.SYNC
         if left[Kind.CRASH].left(spent):
             yield Kind.CRASH
+        if node.leads and left[Kind.CHANGE].left(spent):
+            yield Kind.CHANGE
 
     def _input(
         self, world: World, place: int, step: Step, kind: Kind, count: int
@@ -379,6 +401,8 @@ class Space:
                 turn.sync()
             case Kind.CRASH:
                 turn.crash(argument)
+            case Kind.CHANGE:
+                turn.change(self.scope.changes[argument])
         return None
 
     # -- numbers
@@ -414,7 +438,10 @@ class Space:
         if kind in (Kind.DELIVER, Kind.AGAIN, Kind.DROP):
             message = self.messages[argument]
             return Action(kind, message.to, message)
-        return Action(kind, self.scope.nodes[argument >> 8], None, argument & 0xFF)
+        node, count = self.scope.nodes[argument >> 8], argument & 0xFF
+        if kind is Kind.CHANGE:
+            return Action(kind, node, change=self.scope.changes[count])
+        return Action(kind, node, None, count)
 
 
 def payload(number: int) -> bytes:
@@ -449,6 +476,7 @@ def _budget(scope: Scope) -> dict[Kind, _Budget]:
         Kind.PROPOSE: scope.proposals,
         Kind.READ: scope.reads,
         Kind.CRASH: scope.crashes,
+        Kind.CHANGE: scope.asked,
     }
     budgets = {kind: _Budget(at, limit) for at, (kind, limit) in enumerate(limits.items())}
     return budgets | {kind: _Free() for kind in (Kind.DELIVER, Kind.SYNC)}

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from jepsen_like.sim.explore.action import Action, Kind
 from jepsen_like.sim.explore.node import Node, Turn, first
 from jepsen_like.sim.explore.scope import Scope
-from jepsen_like.sim.explore.space import payload
+from jepsen_like.sim.explore.space import Space, payload
 from jepsen_like.sim.notation import KINDS, membership_text, node_text
 from jepsen_like.sim.verdict import Violation
 from raftlog.core.ids import NodeId
@@ -72,6 +72,9 @@ class StoryTeller:
             case Kind.READ:
                 yield f"read {name}"
                 yield from self._turn(action.node, Turn.read)
+            case Kind.CHANGE:
+                yield from ("elapse 3s", f"change {name} {' '.join(action.change)} force")
+                yield from self._turn(action.node, lambda turn: turn.change(action.change))
             case Kind.SYNC:
                 yield f"sync {name}"
                 yield from self._turn(action.node, Turn.sync)
@@ -146,7 +149,9 @@ def story(scope: Scope, path: Sequence[Action], title: str) -> str:
     """
     teller = StoryTeller(scope)
     blocks = [list(teller.opening())]
-    for action in path:
+    space = Space(scope)
+    space.start()
+    for action in (*space.opened, *path):
         lines = [f"# {action}"]
         blocks.append(lines)
         try:

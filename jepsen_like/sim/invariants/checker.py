@@ -521,20 +521,26 @@ class Checker:
             elif decided[index - 1][0].term != term:
                 raise _broken("I6", node, f"commits {index}@{term}, but {decided[index - 1][0]} was decided")
         if len(decided) > known:
-            self._decided_under = self._deciding(node, seen.disk.written.membership, known)
+            self._decided_under = self._deciding(node, seen, known)
             self._held_by_quorum(decided[-1][0], self._decided_under, node)
 
-    def _deciding(self, node: NodeId, newest: MembershipAt, known: Index) -> Membership:
+    def _deciding(self, node: NodeId, seen: _Seen, known: Index) -> Membership:
         """Who had to agree to the last entry that was just decided; `known` were before.
 
-        Not by the core's own account, which it may have changed since within the same input. A joint membership is
-        decided by both halves. After that the leader may have left it, and what follows is the new voters' to decide.
+        The newest membership that has been written, for the core may have made the next one since. Only where that
+        leaves a joint one, further entries may have been decided by the new voters alone within the same input; those
+        up to the joint membership, and to the opening of the term, came before.
         """
-        membership = newest.membership
-        if not membership.outgoing or len(self.decided) <= newest.index:
+        written = seen.disk.written
+        newest, membership = written.membership, written.membership.membership
+        if not membership.outgoing or seen.state.memberships[-1].index == newest.index:
             return membership
-        if newest.index > known:
-            self._held_by_quorum(self.decided[newest.index - 1][0], membership, node)
+        opening = next((entry.index for entry in written.entries if entry.term == seen.term), 0)
+        before = max(newest.index, opening)
+        if len(self.decided) <= before:
+            return membership
+        if before > known:
+            self._held_by_quorum(self.decided[before - 1][0], membership, node)
         return msgspec.structs.replace(membership, outgoing=(), demoted=())
 
     def _held_by_quorum(self, position: EntryId, membership: Membership, node: NodeId | None) -> None:

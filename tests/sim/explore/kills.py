@@ -40,6 +40,7 @@ KILLS = (
     Kill("unsorted_matches", "three-nodes-replication", "I7"),
     Kill("joint_half_is_forgotten", "joint-3", "I7"),
     Kill("incoming_half_is_forgotten", "joint-3", "I7"),
+    Kill("one_step_before_an_entry_of_the_own_term", "four-nodes-changes", "I7"),
     Kill("majority_of_the_union", "joint-3", "I7"),
     Kill("commit_beyond_the_message", "three-nodes-stale-tail", "I6"),
     Kill("heartbeat_commits_everything", "three-nodes-stale-tail", "I6"),
