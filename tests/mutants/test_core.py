@@ -9,7 +9,7 @@ from jepsen_like.mutants.table import find, read
 SECOND = 1_000_000
 TABLE = read(find(None))
 SOON = {
-    "logs_are_not_compared": "I4",
+    "logs_are_not_compared": "E6",
     "unsorted_matches": "I7",
     "applied_before_it_is_decided": "I8",
     "heartbeat_answer_acknowledges": "I9",

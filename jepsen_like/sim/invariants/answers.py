@@ -1,4 +1,4 @@
-"""Judges what a node says to the message it has just heard, whether or not harm comes of it: E7, R10, R14, R22, S20."""
+"""Judges what a node says to the message it has just heard, whether or not harm comes of it: E6 to S20."""
 
 from dataclasses import dataclass, field
 
@@ -52,6 +52,7 @@ class _Life:
 class Answers:
     """Wasted messages and needless refusals seldom do harm that a run would show, so each is judged by itself.
 
+    - E6: nobody votes for a log that ends before its own in the order of term, then index.
     - E7: a vote is refused for a reason: a term gone by, another vote given, a promise to a leader, a log that lacks
       something, or that ends later in the order of term, then index.
     - R10: a refusal of what has been acknowledged since moves the leader's account of its sender nowhere.
@@ -81,6 +82,8 @@ class Answers:
         match message:
             case VoteResponse(granted=False) | PreVoteResponse(granted=False):
                 self._refuses_vote(life, message)
+            case VoteResponse() | PreVoteResponse():
+                self._votes(life, message)
             case AppendRejected():
                 self._refuses_append(life, message)
             case AppendRequest(entries=entries) if entries:
@@ -99,6 +102,13 @@ class Answers:
             self._is_refused(life, message, before, now)
 
     # -- who is asked
+
+    def _votes(self, life: _Life, answer: VoteResponse | PreVoteResponse) -> None:
+        asked, last = life.asked, life.view.state.log.last
+        if not isinstance(asked, VoteRequest | PreVoteRequest) or asked.sender != answer.to:
+            return
+        if (asked.last.term, asked.last.index) < (last.term, last.index):
+            raise _broken("E6", answer.sender, f"votes for n{answer.to}, whose {asked.last} is before {last}")
 
     def _refuses_vote(self, life: _Life, answer: VoteResponse | PreVoteResponse) -> None:
         asked, state = life.asked, life.view.state

@@ -76,6 +76,17 @@ def test_a_vote_is_refused_for_a_reason() -> None:
     answers.made(not_yet)
 
 
+def test_nobody_votes_for_a_log_that_ends_before_its_own() -> None:
+    answers, _ = judged()
+    yes = said(VoteResponse, granted=True)
+    answers.hears(said(VoteRequest, to=N1, last=EntryId(2, 3)))
+    answers.made(yes)
+    for behind in (EntryId(1, 9), EntryId(2, 2)):
+        answers.hears(said(VoteRequest, to=N1, last=behind))
+        with pytest.raises(Violation, match="E6: n1 votes for n2"):
+            answers.made(yes)
+
+
 def test_what_continues_what_is_decided_is_not_refused() -> None:
     answers, _ = judged()
     for prev in (EntryId(1, 3), EntryId(5, 2)):  # not decided; of no rightful leader
