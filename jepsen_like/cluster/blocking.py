@@ -23,7 +23,6 @@ from jepsen_like.sim.faults import LEADER
 from jepsen_like.sim.links import between
 from raftlog import BlockingClient, StateMachine
 from raftlog.clock import SystemClock
-from raftlog.core.ids import Index
 
 T = TypeVar("T")
 Side: TypeAlias = str | Sequence[str]
@@ -195,10 +194,7 @@ class RaftCluster:
 
     async def _check(self) -> Sequence[str]:
         await self._heal()
-        await self._cluster.caught_up()
-        statuses = await self._cluster.statuses()
-        applied = min(Index(status.groups[0].applied) for status in statuses.values() if status.groups)
-        await self._cluster.stop()
+        applied = await self._cluster.settled()
         members = [host for host in self._cluster.hosts.values() if not host.stranger]
         logs = {host.name: await log_of(host.directory) for host in members}
         return list(disagreements(logs, applied))

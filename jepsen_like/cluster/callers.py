@@ -1,14 +1,18 @@
 """The clients of a run: they ask what the workload says, at its rate, and note what they are told."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from random import Random
 from time import monotonic_ns
+from typing import Any, TypeAlias
 
 from jepsen_like.check import History, Value
 from jepsen_like.workloads.workload import Request, Workload
 from raftlog import CallFailed, CallUnknown, Client
 
+Connect: TypeAlias = Callable[[Sequence[str], Random], AbstractAsyncContextManager[Any]]
+"""Makes a client of the nodes at these addresses; what it raises are raftlog's `CallFailed` and `CallUnknown`."""
 LAST = -1
 """The client that asks what is asked last."""
 DEADLINE = 3.0
@@ -26,13 +30,18 @@ class Callers:
         rate: float,
         random: Random,
         session: bool = True,
+        connect: Connect | None = None,
     ) -> None:
-        """Without `session` they are wrong on purpose: what nobody answered is sent again, and may happen twice."""
+        """Without `session` they are wrong on purpose: what nobody answered is sent again, and may happen twice.
+
+        `connect` makes the clients; raftlog's unless told otherwise.
+        """
         self._workload = workload
         self._addresses = addresses
         self._rate = rate
         self._random = random
         self._session = session
+        self._connect = connect or self._client
         self._stopping = asyncio.Event()
         self._processes = 0
         self.history = History()
@@ -60,21 +69,21 @@ class Callers:
 
     async def read_all(self) -> None:
         """The last reads, one after the other, each until it succeeds."""
-        async with Client(self._addresses, deadline=DEADLINE) as client:
+        async with self._connect(self._addresses, Random(self._random.random())) as client:
             for request in self._workload.last():
                 await self._until_answered(client, request)
 
-    async def _until_answered(self, client: Client, request: Request) -> None:
+    async def _until_answered(self, client: Any, request: Request) -> None:
         while not await self._one(client, self._new_process(), request, LAST):  # noqa: ASYNC110 - others decide it
             await asyncio.sleep(0.1)
 
     async def _ask(self, who: int, random: Random) -> None:
         while not self._stopping.is_set():
             addresses = random.sample(list(self._addresses), len(self._addresses))
-            async with Client(addresses, deadline=DEADLINE, random=random, session=self._session) as client:
+            async with self._connect(addresses, random) as client:
                 await self._ask_as(self._new_process(), client, who, random)
 
-    async def _ask_as(self, process: int, client: Client, who: int, random: Random) -> None:
+    async def _ask_as(self, process: int, client: Any, who: int, random: Random) -> None:
         """Until nobody knows what became of a call, or the run is over."""
         while not await self._waits(random.expovariate(self._rate)):
             request = self._workload.next(self._random, who)
@@ -105,7 +114,7 @@ class Callers:
         self._succeeded(process, result, began)
         return True
 
-    async def _perform(self, client: Client, request: Request, who: int) -> Value:
+    async def _perform(self, client: Any, request: Request, who: int) -> Value:
         while True:
             try:
                 return await self._workload.perform(client, request, who)
@@ -120,6 +129,9 @@ class Callers:
         self.succeeded.append(now)
         self.took.append(now - began)
         self._success.set()
+
+    def _client(self, addresses: Sequence[str], random: Random) -> Client:
+        return Client(addresses, deadline=DEADLINE, random=random, session=self._session)
 
     def _new_process(self) -> int:
         self._processes += 1

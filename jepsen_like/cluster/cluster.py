@@ -15,7 +15,7 @@ from raftlog.admin import Operator, StatusReply
 from raftlog.bootstrap import ask_all, carry_out, plan
 from raftlog.clock import SystemClock
 from raftlog.cluster import free_ports
-from raftlog.core.ids import ClusterId
+from raftlog.core.ids import ClusterId, Index
 
 PATIENCE = 30.0
 """Seconds within which anything that a healthy cluster does is done, on a slow machine under load."""
@@ -147,6 +147,13 @@ class Cluster:
             return len(found) == len(members) and len(places) == 1
 
         await self.until("all nodes are in the same state", equal)
+
+    async def settled(self) -> Index:
+        """Wait until all are in the same state, end them in good order; how far the log went that their disks hold."""
+        await self.caught_up()
+        statuses = await self.statuses()
+        await self.stop()
+        return min(Index(status.groups[0].applied) for status in statuses.values() if status.groups)
 
     async def _all_answer(self) -> bool:
         return len(await self.statuses()) == len(self.hosts)

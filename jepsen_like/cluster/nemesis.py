@@ -8,11 +8,11 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 
-from jepsen_like.cluster.cluster import Cluster
 from jepsen_like.cluster.corruption import corrupt
 from jepsen_like.cluster.host import Host, HostFailed
 from jepsen_like.cluster.orders import AnyOrder, Arm, Disarm, FailNext, Full, Jump, Slow, Stall
 from jepsen_like.cluster.orders import Drift as DriftOrder
+from jepsen_like.cluster.system import Nodes
 from jepsen_like.sim.faults import (
     LEADER,
     AnyFault,
@@ -59,7 +59,7 @@ class CannotDo(ValueError):
 class Nemesis:
     """One schedule on one cluster. Invariant: after `run` and `heal` all it did is undone, wiped disks excepted."""
 
-    def __init__(self, cluster: Cluster, faults: Sequence[AnyFault], told: Told) -> None:
+    def __init__(self, cluster: Nodes, faults: Sequence[AnyFault], told: Told) -> None:
         for fault in faults:
             if isinstance(fault, IMPOSSIBLE):
                 raise CannotDo(f"{name(fault)} can be done in simulations only")

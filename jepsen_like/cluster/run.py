@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -11,18 +12,17 @@ from time import monotonic_ns
 import msgspec
 
 from jepsen_like.check import Verdict, write_jsonl
-from jepsen_like.cluster.broken import CLIENTS, DISKS, NODES
+from jepsen_like.cluster.broken import CLIENTS
 from jepsen_like.cluster.callers import LAST, Callers
-from jepsen_like.cluster.cluster import Cluster
 from jepsen_like.cluster.host import HostFailed
 from jepsen_like.cluster.nemesis import Nemesis
 from jepsen_like.cluster.schedules import schedule
+from jepsen_like.cluster.system import RAFTLOG, Nodes, System
 from jepsen_like.cluster.trial import Figures, Outcome, Report, Struck, Trial
 from jepsen_like.cluster.truth import compare, log_of
 from jepsen_like.report.pages.written import HISTORY, REPORT, write_run
 from jepsen_like.sim.faults import AnyFault, OneWay, Partition, Ring
 from jepsen_like.workloads.workload import Judged, Workload
-from raftlog import Client
 from raftlog.core.ids import Index
 
 LEAST = 0.2
@@ -32,21 +32,19 @@ HEALED_WITHIN = 10.0
 
 
 async def run(
-    trial: Trial, workload: Workload, directory: Path, say: Callable[[str], None] = lambda text: None
+    trial: Trial,
+    workload: Workload,
+    directory: Path,
+    say: Callable[[str], None] = lambda text: None,
+    *,
+    system: System = RAFTLOG,
 ) -> Report:
     """Do it; the history, the nodes' directories and what they wrote are in `directory` afterwards, beside a page."""
     random = Random(f"{trial.seed}/{trial.workload}/{trial.schedule}")
     names = [f"n{number}" for number in range(1, trial.nodes + 1)]
     faults = schedule(trial.schedule, random, names, trial.seconds * 1_000_000)
-    async with Cluster(
-        directory,
-        workload.machine,
-        random=random,
-        nodes=trial.nodes,
-        disk=DISKS.get(trial.broken, trial.disk),
-        broken=trial.broken if trial.broken in NODES else "",
-    ) as cluster:
-        done = _Run(trial, workload, cluster, faults, random, say)
+    async with system.nodes(trial, workload.machine, directory, random) as cluster:
+        done = _Run(trial, workload, cluster, system, faults, random, say)
         report = await done.run()
     with (directory / HISTORY).open("wb") as file:
         write_jsonl(done.callers.history, file)
@@ -60,7 +58,8 @@ class _Run:
         self,
         trial: Trial,
         workload: Workload,
-        cluster: Cluster,
+        cluster: Nodes,
+        system: System,
         faults: Sequence[AnyFault],
         random: Random,
         say: Callable[[str], None],
@@ -68,6 +67,7 @@ class _Run:
         self._trial = trial
         self._workload = workload
         self._cluster = cluster
+        self._connect = partial(system.client, trial)
         self._say = say
         self._first = list(workload.first())
         self._nemesis = Nemesis(cluster, faults, self._told)
@@ -77,6 +77,7 @@ class _Run:
             rate=trial.rate,
             random=random,
             session=trial.broken not in CLIENTS,
+            connect=self._connect,
         )
         self._began = 0
         self._open: dict[int, Struck] = {}
@@ -86,7 +87,7 @@ class _Run:
         self._recovered_after: float | None = None
 
     async def run(self) -> Report:
-        async with Client(self._cluster.addresses) as client:
+        async with self._connect(self._cluster.addresses, Random(self._trial.seed)) as client:
             for request in self._first:
                 await self._workload.perform(client, request, LAST)
         self._began = monotonic_ns()
@@ -140,10 +141,7 @@ class _Run:
         try:
             async with asyncio.timeout(6 * HEALED_WITHIN):
                 await self.callers.read_all()
-            await self._cluster.caught_up()
-            statuses = await self._cluster.statuses()
-            await self._cluster.stop()
-            return min(Index(status.groups[0].applied) for status in statuses.values() if status.groups)
+            return await self._cluster.settled()
         except HostFailed as failed:
             self._problems.append(str(failed))
         except TimeoutError:
