@@ -4,7 +4,7 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 STAMP := .venv/.stamp
-CODE := $(wildcard raftlog statemachines jepsen_like tests bench)
+CODE := $(wildcard raftlog statemachines jepsen_like tests bench examples)
 
 .DEFAULT_GOAL := help
 .PHONY: help venv run test sim soak accept check fix bench clean

@@ -16,7 +16,7 @@ from jepsen_like.cluster.broken import CLIENTS
 from jepsen_like.cluster.callers import LAST, Callers
 from jepsen_like.cluster.host import HostFailed
 from jepsen_like.cluster.nemesis import Nemesis
-from jepsen_like.cluster.schedules import schedule
+from jepsen_like.cluster.schedules import SCHEDULES, schedule
 from jepsen_like.cluster.system import RAFTLOG, Nodes, System
 from jepsen_like.cluster.trial import Figures, Outcome, Report, Struck, Trial
 from jepsen_like.cluster.truth import compare, log_of
@@ -38,6 +38,7 @@ async def run(
     say: Callable[[str], None] = lambda text: None,
     *,
     system: System = RAFTLOG,
+    command: str = "",
 ) -> Report:
     """Do it; the history, the nodes' directories and what they wrote are in `directory` afterwards, beside a page."""
     random = Random(f"{trial.seed}/{trial.workload}/{trial.schedule}")
@@ -45,7 +46,7 @@ async def run(
     faults = schedule(trial.schedule, random, names, trial.seconds * 1_000_000)
     async with system.nodes(trial, workload.machine, directory, random) as cluster:
         done = _Run(trial, workload, cluster, system, faults, random, say)
-        report = await done.run()
+        report = msgspec.structs.replace(await done.run(), command=command)
     with (directory / HISTORY).open("wb") as file:
         write_jsonl(done.callers.history, file)
     (directory / REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2))
@@ -169,8 +170,8 @@ class _Run:
         if counts["ok"] < least:
             found.append(f"only {counts['ok']} operations succeeded, not {least:.0f}")
         done = [struck for struck in self._struck if struck.ended is not None]
-        if self._struck and not done:
-            found.append("no fault of the schedule could be done")
+        if SCHEDULES[trial.schedule] and not done:
+            found.append("no fault of the schedule was done: too little time, or nobody led when one was due")
         if (
             any(isinstance(each.fault, Partition | OneWay | Ring) for each in done)
             and not self._cluster.network.held

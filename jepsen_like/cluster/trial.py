@@ -63,4 +63,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The history's time, in nanoseconds, at which the seconds of the faults begin."""
     healed: float | None = None
     """Seconds after which all faults were undone."""
+    command: str = ""
+    """What does this run again, where it is another command than `python -m jepsen_like real`."""
     format: int = 1

@@ -47,7 +47,7 @@ def _parts(report: Report, history: History, files: Sequence[Path]) -> Iterator[
     yield table(("promise", "checked by", "verdict"), map(_verdict, report.judged))
     yield figures(_figures(report, plots))
     yield section("Do it again", "the same questions and faults; what processes make of them differs", "")
-    yield f"<pre>{escape(words.again(trial))}</pre>"
+    yield f"<pre>{escape(report.command or words.again(trial))}</pre>"
     yield from plots.sections()
     yield section("Faults", "seconds since the clients began", _faults(report))
     yield section("Files", "", _files(files))
