@@ -13,6 +13,9 @@ from raftlog.storage.snapshots.manifest import decode
 from raftlog.transport.bulk import MAX_PIECE, Bulk, ManifestWanted, NotThere, PieceWanted, Unreachable
 from raftlog.transport.events import OnEvent
 
+_LIVELY = 0.5
+"""Seconds within which a node that is asked before the leader has to say what it has: until then nobody may be able to
+decide anything for want of this node."""
 _PATIENCE = 10.0
 """Seconds without an answer, at least, after which another node is asked: this one may be gone for good."""
 _PAUSE = 0.5
@@ -99,8 +102,9 @@ class Fetching:
     async def _from(self, peer: NodeId, fetch: Fetch) -> Manifest | None:
         """The snapshot, durable here; None when this peer cannot help."""
         try:
-            manifest = await self._manifest(peer)
-        except (NotThere, Unreachable, LogDamaged, StorageRefused) as problem:
+            async with asyncio.timeout(None if peer == fetch.peer else _LIVELY):
+                manifest = await self._manifest(peer)
+        except (NotThere, Unreachable, TimeoutError, LogDamaged, StorageRefused) as problem:
             if peer == fetch.peer:
                 self._on_event(f"no snapshot from node {peer:016x}: {problem}", {"group": self._group})
             return None

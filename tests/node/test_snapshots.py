@@ -116,3 +116,24 @@ def test_who_was_away_for_long_gets_the_state_from_a_peer() -> None:
         await world.stop()
 
     run(story(), seed=3)
+
+
+def test_a_follower_that_does_not_answer_is_not_waited_for() -> None:
+    """Nothing can be decided until the state has come: of three, one hangs, and it is asked before the leader."""
+
+    async def story() -> None:
+        world = await settled(4)
+        leader = leader_of(world)
+        away, hung = (host for host in world.hosts if host is not leader)
+        await away.crash()
+        await add(world, 400)
+        world.network.hang(hung.name)
+        await away.start()
+        began = asyncio.get_running_loop().time()
+        while away.node is None or away.node.status().applied < 400:
+            await asyncio.sleep(0.1)
+        assert any("needs entry" in line for line in world.log), "it got the whole log: no test"
+        assert asyncio.get_running_loop().time() - began < 8, "virtual seconds"
+        await world.stop()
+
+    run(story(), seed=4)
