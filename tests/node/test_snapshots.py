@@ -130,7 +130,7 @@ def test_a_follower_that_does_not_answer_is_not_waited_for() -> None:
         world.network.hang(hung.name)
         await away.start()
         began = asyncio.get_running_loop().time()
-        while away.node is None or away.node.status().applied < 400:
+        while away.node is None or away.node.status().applied < 400:  # noqa: ASYNC110 - virtual time
             await asyncio.sleep(0.1)
         assert any("needs entry" in line for line in world.log), "it got the whole log: no test"
         assert asyncio.get_running_loop().time() - began < 8, "virtual seconds"
