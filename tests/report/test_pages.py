@@ -79,6 +79,8 @@ def test_the_page_of_a_run_says_what_happened(tmp_path: Path) -> None:
     raw = drawn["latency of each call over time"]
     dots = {each.attrib["class"]: each.attrib["d"].count("M") for each in raw.iter("path")}
     assert dots == {"dots ok": 16, "dots fail": 2, "dots info": 1}
+    lines = [each.attrib["d"] for each in drawn["quantiles of latency over time"].iter("path")]
+    assert [each.count("M") for each in lines] == [2] * 4, "a line leads through the gap without a success"
     clocks = _section(tmp_path, "Clocks")
     assert [word for word in ("n1", "n2", "n3") if f"</i>{word}<" in clocks] == ["n1", "n3"]
 

@@ -56,11 +56,14 @@ class Plot:
             drawn = "".join(f"M{self.x(at):.1f} {self.y(value):.1f}h0" for at, value in points)
             self._parts.append(f'<path class="dots {css}" d="{drawn}"/>')
 
-    def line(self, points: Points, css: str) -> None:
-        """Through all points."""
+    def line(self, points: Points, css: str, *, apart: float = math.inf) -> None:
+        """Through all points, but not from one to the next where they are further apart than so many seconds."""
+        drawn, last = "", -math.inf
+        for at, value in points:
+            drawn += f"{'M' if not drawn or at - last > apart else 'L'}{self.x(at):.1f} {self.y(value):.1f}"
+            last = at
         if points:
-            drawn = " ".join(f"{self.x(at):.1f},{self.y(value):.1f}" for at, value in points)
-            self._parts.append(f'<polyline class="line {css}" points="{drawn}"/>')
+            self._parts.append(f'<path class="line {css}" d="{drawn}h0"/>')
 
     def area(self, points: Points, css: str) -> None:
         """Filled down to the axis."""

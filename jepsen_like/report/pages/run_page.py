@@ -155,7 +155,7 @@ class _Plots:
     def _quantiles(self) -> str:
         plot = self._plot(self._durations())
         for css, points in zip(COLOURS, series.quantiles(self._calls).values(), strict=False):
-            plot.line(points, css)
+            plot.line(points, css, apart=1.5)
         return self._drawn(plot, "quantiles of latency over time")
 
     def _rate(self) -> str:
