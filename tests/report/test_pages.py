@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from jepsen_like.check import History
@@ -96,6 +97,14 @@ def test_what_clients_and_checkers_wrote_is_text_and_no_markup(tmp_path: Path) -
     page = Page(write_run(tmp_path / "run"))
     assert "read <1> & saw 2" in page.words
     assert "A promise was broken" in page.words
+
+
+def test_of_many_sentences_the_first_are_seen_and_the_others_unfold(tmp_path: Path) -> None:
+    report = runs.report("failed")
+    found = msgspec.structs.replace(report.judged[0], sentences=tuple(f"sentence {n}" for n in range(9)))
+    runs.left(tmp_path / "run", msgspec.structs.replace(report, judged=(found,)))
+    page = Page(write_run(tmp_path / "run"))
+    assert "sentence 53 moresentence 6" in page.words
 
 
 def test_a_run_without_a_history_or_with_an_older_report_is_drawn_as_far_as_it_goes(tmp_path: Path) -> None:

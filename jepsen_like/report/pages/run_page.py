@@ -20,6 +20,8 @@ OUTCOMES = (
     (EventType.FAIL, "fail", "failed"),
     (EventType.INFO, "info", "unknown"),
 )
+SENTENCES = 6
+"""Of a verdict that are seen at once; the others unfold."""
 COLOURS = ("one", "two", "three", "four", "five", "ok", "fail", "info", "one")
 _CLASSES = {Verdict.VALID: "valid", Verdict.INVALID: "invalid-verdict", Verdict.UNKNOWN: "unknown"}
 
@@ -54,7 +56,10 @@ def _parts(report: Report, history: History, files: Sequence[Path]) -> Iterator[
 
 
 def _verdict(judged: Judged) -> Sequence[str]:
-    sentences = "".join(f'<span class="sentence">{escape(each)}</span>' for each in judged.sentences)
+    lines = [f'<span class="sentence">{escape(each)}</span>' for each in judged.sentences]
+    sentences = "".join(lines[:SENTENCES])
+    if rest := lines[SENTENCES:]:
+        sentences += f"<details><summary>{len(rest)} more</summary>{''.join(rest)}</details>"
     verdict = f'<span class="{_CLASSES[judged.verdict]}">{words.VERDICTS[judged.verdict]}</span>'
     return escape(words.promise(judged)) + sentences, escape(judged.checker), verdict
 
