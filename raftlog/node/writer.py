@@ -217,8 +217,6 @@ class Writer:
             self._wake.clear()
             await self._go_ahead(batch)
             await self._woken_within(until - loop.time())
-        if self._failpoints.armed:
-            await self._failpoints.hit("writer.before_retry", DiskError)
         await self._wal.make_room()
 
     async def _go_ahead(self, batch: Sequence[_Job]) -> None:

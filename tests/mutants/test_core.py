@@ -12,7 +12,7 @@ SOON = {
     "logs_are_not_compared": "E6",
     "unsorted_matches": "I7",
     "applied_before_it_is_decided": "I8",
-    "heartbeat_answer_acknowledges": "I9",
+    "heartbeat_answer_acknowledges": "R22",
     "proposal_after_stepping_down": "I10",
     "speaks_in_a_term_not_on_disk": "I11",
     "read_at_another_index": "I14",

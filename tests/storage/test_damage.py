@@ -14,7 +14,7 @@ from raftlog.storage import DiskError, LogDamaged, StorageRefused, Wal, load_or_
 from raftlog.storage.batch import Body
 from raftlog.storage.disk import SECTOR
 from raftlog.storage.format import BATCH_HEADER, Position, segment_name
-from raftlog.storage.records import encode_entry, encode_hard_state, encode_truncation
+from raftlog.storage.records import Kind, encode_entry, encode_hard_state, encode_truncation
 from raftlog.storage.recovery import examine
 from raftlog.testing.disk import SimDisk
 from raftlog.testing.platter import Platter
@@ -324,8 +324,9 @@ def test_a_segment_that_opens_with_another_standing_is_refused() -> None:
 
 def test_a_record_of_a_later_version_is_refused_by_its_kind() -> None:
     async def tale() -> None:
-        story = await written(lambda body: body.add(bytes([9]) + bytes(15)))
-        with pytest.raises(StorageRefused, match="kind 9"):
+        later = max(Kind) + 1
+        story = await written(lambda body: body.add(bytes([later]) + bytes(15)))
+        with pytest.raises(StorageRefused, match=f"kind {later}"):
             await examine(story.disk)
 
     go(tale())
