@@ -16,8 +16,10 @@ from raftlog.transport.events import OnEvent
 _LIVELY = 0.5
 """Seconds within which a node that is asked before the leader has to say what it has: until then nobody may be able to
 decide anything for want of this node."""
+_SPARED = 3.0
+"""Seconds without an answer after which a transfer from a follower is begun anew from another node."""
 _PATIENCE = 10.0
-"""Seconds without an answer, at least, after which another node is asked: this one may be gone for good."""
+"""The same for the leader, which is asked last: who cannot reach that one waits for another."""
 _PAUSE = 0.5
 """Seconds between two of them."""
 
@@ -115,7 +117,7 @@ class Fetching:
         receiver = self._around.wal.snapshots.receive(manifest)
         whole = False
         try:
-            whole = await self._receive(peer, receiver)
+            whole = await self._receive(peer, receiver, _PATIENCE if peer == fetch.peer else _SPARED)
             return await receiver.commit() if whole else None
         finally:
             if not whole:
@@ -125,9 +127,9 @@ class Fetching:
         content = await self._around.bulk.fetch(peer, ManifestWanted(self._group))
         return decode(content, f"the manifest of node {peer:016x}")
 
-    async def _receive(self, peer: NodeId, receiver: Receiver) -> bool:
+    async def _receive(self, peer: NodeId, receiver: Receiver, patience: float) -> bool:
         for number in receiver.missing:
-            content = await self._part(peer, receiver.manifest, number)
+            content = await self._part(peer, receiver.manifest, number, patience)
             if content is None:
                 return False
             try:
@@ -137,27 +139,31 @@ class Fetching:
                 return False
         return True
 
-    async def _part(self, peer: NodeId, manifest: Manifest, number: int) -> bytes | None:
+    async def _part(self, peer: NodeId, manifest: Manifest, number: int, patience: float) -> bytes | None:
         length = manifest.parts[number - 1].length
         pieces: list[bytes] = []
         for offset in range(0, length, MAX_PIECE):
             wanted = PieceWanted(manifest.id.value, number, offset, min(MAX_PIECE, length - offset))
-            piece = await self._piece(peer, wanted)
+            piece = await self._piece(peer, wanted, patience)
             if piece is None:
                 return None
             pieces.append(piece)
         return b"".join(pieces)
 
-    async def _piece(self, peer: NodeId, wanted: PieceWanted) -> bytes | None:
-        loop = asyncio.get_running_loop()
-        asked = loop.time()
+    async def _piece(self, peer: NodeId, wanted: PieceWanted, patience: float) -> bytes | None:
+        try:
+            async with asyncio.timeout(patience):
+                return await self._asked(peer, wanted)
+        except TimeoutError:
+            reason = f"nothing came from node {peer:016x} for {patience:g} s"
+            self._on_event(f"gave up a transfer: {reason}", {"group": self._group})
+            return None
+
+    async def _asked(self, peer: NodeId, wanted: PieceWanted) -> bytes | None:
         while True:
             try:
                 return await self._around.bulk.fetch(peer, wanted)
             except NotThere:
                 return None
-            except Unreachable as problem:
-                if loop.time() - asked >= _PATIENCE:
-                    self._on_event(f"gave up a transfer: {problem}", {"group": self._group})
-                    return None
-            await asyncio.sleep(_PAUSE)
+            except Unreachable:
+                await asyncio.sleep(_PAUSE)
