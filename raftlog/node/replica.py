@@ -139,6 +139,8 @@ class Replica:
         self._renounced = False
         """It does not lead, since it cannot apply."""
         self._gathers_until: Micros = 0
+        self._waits_until: Micros | None = None
+        """Until when waiting commands are held back for a write in flight; None: none were since the last entry."""
         self._gathering: Micros | None = None
         """Until when commands are held back only to gather, if any are."""
 
@@ -297,13 +299,25 @@ class Replica:
         while queue:
             if not self.raft.leads:
                 self._pass_on(queue.take(target), now)
-            elif queue.size < target and self._around.writer.busy:
+            elif queue.size < target and self._waits_for_a_write(now):
+                self._gathering = self._waits_until
                 return
             elif queue.size < target and self._gathers(now):
                 self._gathering = self._gathers_until
                 return
             else:
                 self._enter(queue.take(target), now)
+
+    def _waits_for_a_write(self, now: Micros) -> bool:
+        """Whether a write is in flight, and has not been for as long as to hold everything up.
+
+        A leader whose disk hangs must go on proposing: that others have what it has not is what costs it its office.
+        """
+        if not self._around.writer.busy:
+            return False
+        if self._waits_until is None:
+            self._waits_until = now + self._settings.heartbeat
+        return now < self._waits_until
 
     def _gathers(self, now: Micros) -> bool:
         """Whether so much is under way that what comes next had better wait for an answer, but never long.
@@ -315,6 +329,7 @@ class Replica:
         return len(under_way) >= 3 and under_way.commands >= GATHER_BEHIND and now < self._gathers_until
 
     def _enter(self, parts: Sequence[Batch], now: Micros) -> None:
+        self._waits_until = None
         commands = (
             parts[0].commands if len(parts) == 1 else [each for part in parts for each in part.commands]
         )
