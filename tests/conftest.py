@@ -1,9 +1,15 @@
 """Settings every test runs under: how hypothesis searches, how its failures are replayed, and `--rewrite`."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Whoever starts the tests in the background of a script has them ignore Ctrl-C, and every process they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 # No deadline: the machine's speed is no property of the code. The blob replays a failure anywhere.
 settings.register_profile("search", deadline=None, print_blob=True)
