@@ -22,6 +22,8 @@ OPERATIONS = 10
 """Through each healed node."""
 TIMEOUTS = 20
 """Election timeouts: for a leader, and again for the operations."""
+GROWS = 5
+"""Times as long as that, at most, for a change of the membership while logs grow."""
 RESTS = 10
 """Heartbeats for which nothing may happen but heartbeats."""
 
@@ -150,13 +152,21 @@ class Recovery:
         return range(1, self._plan.workload.clients + len(self._fleet.hosts) + 1)
 
     def _changed_within(self, span: Micros) -> None:
-        """Changes that were under way are through, and for three election timeouts none has followed (M3, M16)."""
+        """Changes that were under way are through, and for three election timeouts none has followed (M3, M16).
+
+        As long as logs grow on disks the time begins anew: a voter that was forced in has to catch up before it counts,
+        be its disk ever so slow.
+        """
         if not any(isinstance(fault, MemberChange) for fault in self._plan.faults):
             return
         end, quiet_since = self._timeline.now + span, self._timeline.now
-        before = self._fleet.membership_decided
+        latest = self._timeline.now + GROWS * span
+        before, grown = self._fleet.membership_decided, 0
         while self._timeline.now < end and self._timeline.now < quiet_since + 3 * self._timeout:
             self._timeline.run_until(self._timeline.now + self._timeout // 10)
+            durable = sum(_process(host).view.state.log.durable for host in self._members)
+            if durable > grown:
+                grown, end = durable, min(latest, self._timeline.now + span)
             newest = self._fleet.membership_decided
             memberships = [_process(host).view.membership for host in self._members]
             if newest != before or newest.membership.joint or any(at != newest for at in memberships):
