@@ -13,6 +13,7 @@ import msgspec
 
 from raftlog.cli.exits import Exit, exit_of
 from raftlog.cli.invocation import Invocation, add_connection_flags
+from raftlog.machine.errors import MachineError
 
 PLUGINS = "raftlog.commands"
 """The entry-point group in which a package names a click command of its own, such as `kv`."""
@@ -103,6 +104,8 @@ def _tell(error: Exception, invocation: Invocation) -> None:
 
 def _sentence(error: Exception) -> str:
     text = " ".join(str(error).split())
+    if isinstance(error, MachineError):
+        return f"the machine refused: {text}"
     known = type(error).__module__.partition(".")[0] == "raftlog"
     return text if known and text else f"{type(error).__name__}: {text} (a defect; --debug shows where)"
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import logging
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,18 @@ async def cluster(tmp_path: Path) -> AsyncIterator[LocalCluster]:
 async def kv(cluster: LocalCluster, *arguments: str, node: int | None = None) -> Done:
     where = ("--dir", str(cluster.directory)) if node is None else ("--node", cluster.addresses[node])
     return await asyncio.to_thread(raftlog, "kv", *arguments, *where)
+
+
+@pytest.fixture(autouse=True)
+def no_words_of_the_poller() -> Iterator[None]:
+    """gRPC has one poller for all loops of a process, and asyncio logs what it finds for one that has just closed.
+
+    Commands have a process, and a loop, of their own; here they share one with the test.
+    """
+    logger = logging.getLogger("asyncio")
+    logger.disabled = True
+    yield
+    logger.disabled = False
 
 
 async def quick_kv(cluster: LocalCluster, capsys: pytest.CaptureFixture[str], *arguments: str) -> Done:
@@ -136,7 +149,7 @@ async def test_what_the_store_refuses(
     over = await kv("put", "large", "--file", str(large))
     assert (over.code, "over the limit of" in over.said) == (FAILED, True)
     long = await kv("put", "k" * 2000, "v")
-    assert (long.code, "2000" in long.said) == (FAILED, True)
+    assert (long.code, "refused: KeyTooLong(size=2000" in long.said) == (FAILED, True)
     for arguments in (
         ("put", "k"),
         ("put", "k", "v", "--file", str(large)),
